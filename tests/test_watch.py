@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +78,44 @@ def test_the_pages_leave_the_design_of_pictures_alone():
         check=True,
     )
     assert said.stdout == "None\n"
+
+
+_PAGE = """
+import sys, time
+sys.path.insert(0, {folder!r})
+import lab
+lab.notebook()
+from gradual import Gradual
+from lab.app.inline import Inline
+from lab.app.session import Session
+page = Inline(Session(Gradual()))
+page
+"""
+_SLOW = """
+page._session.set(rate=0.001, tolerance=1e-9, slow=True)
+"""
+_ENDS = """
+while page._session.busy:
+    time.sleep(0.1)
+print(page._session.result.attrs["reason"], page._session.rest)
+"""
+
+
+@pytest.mark.slow
+def test_the_stop_button_of_a_kernel_that_runs_no_cell_ends_what_a_page_computes():
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel()
+    try:
+        said = []
+        ask = lambda code: client.execute_interactive(code, timeout=120, output_hook=said.append)  # noqa: E731
+        assert ask(_PAGE.format(folder=str(HERE / "app")))["content"]["status"] == "ok"
+        assert ask(_SLOW)["content"]["status"] == "ok"
+        time.sleep(1.0)
+        said.clear()
+        manager.interrupt_kernel()
+        assert ask(_ENDS)["content"]["status"] == "ok"
+        assert "".join(message["content"].get("text", "") for message in said) == "stopped Go on\n"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)

@@ -144,7 +144,10 @@ class Card:
         if session.result is None or not session.fresh or self.folded:
             return
         if self.picture.along is not None:
-            if self.head.seen or not session.live:
+            self._rule_out(self._idle())
+            if self.why:
+                session.leave(self.picture)
+            elif self.head.seen or not session.live:
                 self._sweep(_QUIET)
         elif self._drawn is not session.result:
             self._show(session.result)
@@ -302,7 +305,8 @@ class Card:
         if not runs:
             return "Needs several runs: they begin when the page is calm and this card is in sight."
         about = runs * float(result.attrs["run_seconds"]) if result is not None else 0.0
-        lasts = f", about {theme.duration(about)}" if about >= 1 else ""
+        least = "more than" if result is not None and result.attrs["reason"] == "stopped" else "about"
+        lasts = f", {least} {theme.duration(about)}" if about >= 1 else ""
         return f"Needs {runs} runs{lasts}: they begin when the page is calm and this card is in sight."
 
     def _progress(self, progress: Progress) -> None:
@@ -357,6 +361,17 @@ class Card:
             self._put(element, result)
             if self._reel is not None:
                 self._reel.fill(result, self._theme, self._room, self._wide)
+        self._rule_out(why)
+
+    def _idle(self) -> str:
+        """Why runs along a parameter would show nothing here."""
+        assert self.session.data is not None
+        try:
+            return self.picture.idle(self.session.study, self.session.data)
+        except (ValueError, TypeError):  # the sweep says so where the card can be read
+            return ""
+
+    def _rule_out(self, why: str) -> None:
         if why != self.why:
             self.why, self.view.visible = why, not (why or self.folded)
             self._on_fold()

@@ -184,7 +184,7 @@ class RunState(View):
     css = theme.asset("run.css")
 
     def __init__(self, session: Session, *, address: bool = False):
-        super().__init__(lambda message: session.stop())
+        super().__init__(lambda message: session.go_on() if message.get("on") else session.stop())
         self._session = session
         self._address = address
         session.param.watch(self._follow, ["study", "result", "busy", "stage", "progress", "error"])
@@ -196,6 +196,7 @@ class RunState(View):
         link = study.as_link()
         self.draw(
             busy=session.busy,
+            rest=session.rest,
             text=words(session),
             part=progress.iteration / max(progress.max_iterations, 1) if progress else None,
             curves=curves(study.live, progress),
@@ -216,7 +217,7 @@ def words(session: Session) -> str:
         if session.stage == "stopping":
             return "Stopping"
         if session.stage == "queued":
-            return "Waiting to compile: others go first"
+            return "Waiting to compile: what was asked for before goes first"
         if session.stage == "compiling":
             return "Compiling: the first run of its kind or size takes longer"
         if progress is None:

@@ -12,6 +12,7 @@ mix their messages and leave out what the other has not sent yet. So all that a 
 """
 
 import io
+import signal
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -58,9 +59,11 @@ def _keep(page: "Inline") -> None:
     shell: Any = get_ipython()
     if _leave not in shell.events.callbacks["pre_run_cell"]:
         shell.events.register("pre_run_cell", _leave)
-    cell = shell.kernel.get_parent("shell").get("metadata", {}).get("cellId")
-    if cell is not None:
-        _shown.setdefault(page, set()).add(cell)
+    if getattr(shell.kernel, "saved_sigint_handler", None) is signal.SIG_IGN:  # as it is while no cell runs
+        shell.kernel.saved_sigint_handler = _halt
+    cells = _shown.setdefault(page, set())
+    if (cell := shell.kernel.get_parent("shell").get("metadata", {}).get("cellId")) is not None:
+        cells.add(cell)
 
 
 def _leave(cell: Any) -> None:
@@ -71,6 +74,12 @@ def _leave(cell: Any) -> None:
             if not cells:
                 del _shown[page]
                 page._session.close()
+
+
+def _halt(number: int, frame: Any) -> None:
+    """While no cell runs, the kernel's stop button ends what pages compute, with what they have."""
+    for page in [*_shown]:
+        page._session.post(page._session.stop)
 
 
 class Inline(theme.Column):

@@ -80,11 +80,11 @@ class Lane:
         self._known: OrderedDict[Hashable, None] = OrderedDict()  # programs
         self._calm = 0.0  # from when on
 
-    def enter(self, turn: Turn, wanted: Callable[[], bool], waits: Callable[[], None] = lambda: None) -> None:
+    def enter(self, turn: Turn, wanted: Callable[[], bool], waits: Callable[[bool], None] = lambda same: None) -> None:
         """Wait for a turn; raises ``Abandoned`` when ``wanted`` turns false meanwhile.
 
         Args:
-            waits: called once, if others compile and this one has to wait until they have done so.
+            waits: called once, if it has to wait until others have compiled, with whether it is what this one needs.
         """
         with self._condition:
             turn.arrival, told = next(self._arrivals), False
@@ -96,7 +96,7 @@ class Lane:
                         raise Abandoned
                     if not told and self._compiles(turn) and time.monotonic() - began > _PATIENCE:
                         told = True
-                        waits()
+                        waits(any(each.programs == turn.programs for each in self._compiling))
                     self._condition.wait(0.05 if turn.run else 0.2)
                 turn.since = time.monotonic()
                 if self._compiles(turn):
@@ -260,8 +260,8 @@ class Runner:
                 self._tell(job, lambda: _show(job, progress))
             return job.ending
 
-        def waits() -> None:
-            self._tell(job, lambda: job.stage("queued"))
+        def waits(same: bool) -> None:
+            self._tell(job, lambda: job.stage("compiling" if same else "queued"))
 
         try:
             if not job.wanted:

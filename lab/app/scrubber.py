@@ -81,11 +81,14 @@ class Scrubber(View):
 
     def _ask(self) -> None:
         """Look the curve up, and compute it where that takes a moment."""
-        if self._curve is None or self._session.study.idle(self.name_of):
+        if self._curve is None or self._idle():
             return
         runs, seconds = self._cost()
         if not self._failed:
             self._sweep(_QUIET, only_known=seconds > _SOON or runs > 40)
+
+    def _idle(self) -> str:
+        return self._session.study.idle(self.name_of)
 
     def _cost(self) -> tuple[int, float]:
         session = self._session
@@ -175,7 +178,7 @@ class Scrubber(View):
             live=live,
             busy=session.busy,
             fresh=session.fresh and not session.rough,
-            off=study.idle(self.name_of),
+            off=self._idle(),
             refused=session.error,
         )
 
@@ -183,9 +186,11 @@ class Scrubber(View):
         if self._part is not None:
             return {"label": f"{100 * self._part:.0f}%", "title": "the curve is being computed"}
         runs, seconds = self._cost()
-        if self._curve is None or self._swept is not None or known >= runs or not runs:
+        if self._curve is None or self._swept is not None or known >= runs or not runs or self._idle():
             return None
-        about = f" · about {theme.duration(seconds)}" if seconds > 1 else ""
+        result = self._session.result
+        least = "more than" if result is not None and result.attrs["reason"] == "stopped" else "about"
+        about = f" · {least} {theme.duration(seconds)}" if seconds > 1 else ""
         return {"label": f"Draw the curve: {runs} runs{about}", "title": "compute one run for each point of the curve"}
 
 

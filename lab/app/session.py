@@ -226,6 +226,25 @@ class Session(param.Parameterized):
         elif self.busy:
             self.param.update(busy=False, stage="", progress=None, error="stopped before there was an answer")
 
+    def leave(self, picture: Picture) -> None:
+        """Compute no more of the sweep of this picture."""
+        if picture.name in self._sweepers:
+            self._sweepers[picture.name].abandon()
+
+    @property
+    def rest(self) -> str:
+        """What ``go_on`` would do, for a button; "" where the present run is at its end or under way."""
+        if self.busy or self.data is None:
+            return ""
+        if not self.fresh:
+            return "Run again"
+        return "Go on" if self.result is not None and self.result.attrs["reason"] == "stopped" else ""
+
+    def go_on(self) -> None:
+        """Run to its end what was stopped, or has failed."""
+        if self.rest:
+            self.open(self.study)
+
     def keep(self) -> None:
         """Put the present run into the store. One that began from its neighbour is made anew from the start."""
         study, data, result = self.study, self.data, self.result

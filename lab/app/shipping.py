@@ -147,8 +147,8 @@ def _sweeps(study: type[Study], store: Store) -> Iterator[Wanted]:
         if picture.along is not None:
             try:
                 grid = picture.grid(default, default.load())
-                if any(name not in grid and getattr(default, name) not in of for name, of in picture.when.items()):
-                    continue  # at the defaults it shows nothing
+                if picture.idle(default, default.load()):
+                    continue
                 sweeps.complete(default, grid, keep=picture.keep, store=store)
                 keys = sweeps.Plan(default, grid, store=store, keep=picture.keep, exact=True).keys
             except ValueError as problem:  # it needs other data

@@ -128,9 +128,13 @@ class Cards:
 
     def _switch(self, name: str) -> dict[str, Any]:
         """What makes a picture that is folded away show something."""
-        picture = self._session.study.pictures[name]
-        values = self._session.study.values()
-        return {key: allowed[0] for key, allowed in picture.when.items() if values[key] not in allowed}
+        study, data = self._session.study, self._session.data
+        values, picture = study.values(), study.pictures[name]
+        try:
+            asked = picture.when if data is None else picture.asks(study, data)
+        except (ValueError, TypeError):
+            asked = picture.when
+        return {key: allowed[0] for key, allowed in asked.items() if values[key] not in allowed}
 
     def _follow(self, *_: Any) -> None:
         session = self._session

@@ -125,6 +125,25 @@ def test_few_compile_at_a_time_and_nothing_twice(gate, patient, monkeypatch):
     assert all(runner.knows(token) for token in tokens.values())
 
 
+def test_who_waits_for_what_it_needs_itself_is_told_that_it_compiles(gate, monkeypatch):
+    monkeypatch.setattr(runner, "_PATIENCE", 0.05)
+    needed, begun, told, done = [object(), object(), object()], [], [[], [], []], []
+
+    def compiles(report):
+        begun.append(1)
+        assert gate.wait(20)
+
+    for number in range(2):
+        direct().submit(compiles, programs=needed[number], done=done.append)
+    soon(lambda: len(begun) == 2)
+    for number, stages in enumerate(told):
+        direct().submit(lambda report: None, programs=needed[number], stage=stages.append, done=done.append)
+    soon(lambda: all(told))
+    assert told == [["compiling"], ["compiling"], ["queued"]]
+    gate.set()
+    soon(lambda: len(done) == 5)
+
+
 def test_who_moves_on_does_not_wait_for_what_was_being_compiled(gate, patient):
     page, done = direct(), []
     begun = threading.Event()

@@ -197,6 +197,28 @@ def test_stop_keeps_the_best_so_far(session):
     assert 1.0 < float(session.result.total) < 5.0  # on its way from the warm start to the limit
 
 
+def test_what_was_stopped_goes_on_to_its_end(session):
+    def stopped():
+        soon(lambda: session.progress is not None)
+        session.stop()
+        settled(session)
+        return float(session.result.total)
+
+    assert session.rest == ""
+    session.set(rate=0.01, gamma=5.0, slow=True)
+    first = stopped()
+    assert session.rest == "Go on"
+    session.go_on()
+    assert (session.busy, session.rest) == (True, "")
+    assert first < stopped() < 5.0  # from where it was stopped
+    session.set(rate=0.5, slow=False)
+    settled(session)
+    assert session.rest == ""
+    session.set(fail=True)
+    settled(session)
+    assert session.rest == "Run again"
+
+
 def test_the_latest_wins(session):
     results = []
 
@@ -291,7 +313,7 @@ def test_the_page_says_that_it_compiles_and_stop_works_meanwhile(session, gate, 
     assert begun.wait(10)
     assert session.stage == "compiling"
     session._runner._job.stage("queued")
-    assert controls.words(session) == "Waiting to compile: others go first"
+    assert controls.words(session) == "Waiting to compile: what was asked for before goes first"
     session.stop()
     assert (session.busy, session.stage) == (False, "")
     assert session.error == "stopped before there was an answer"

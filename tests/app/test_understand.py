@@ -203,6 +203,33 @@ def test_what_is_not_shown_is_a_chip_with_what_helps(session):
     wait(lambda: [card.view.css_classes for card in cards.cards if not card.why][-2:] == [["card"], ["card"]])
 
 
+def test_runs_along_what_has_no_effect_are_not_computed(session, monkeypatch):
+    monkeypatch.setattr(Told.param["gamma"], "when", {"regularizer": ("entropic",)})
+    cards, scrubber = Cards(session), Scrubber(session)
+    card = next(card for card in cards.cards if card.picture.name == "against_gamma")
+    asked = []
+    monkeypatch.setattr(card, "_sweep", asked.append)
+    card.head.seen = True
+    assert (len(asked), card.why) == (1, "")
+    session.set(regularizer="quadratic")
+    _settled(session)
+    wait(lambda: card.why)
+    assert (len(asked), card.view.visible) == (1, False)
+    assert (_state(scrubber)["off"], _state(scrubber)["todo"]) == (
+        "has an effect only when regularizer is entropic",
+        None,
+    )
+    chips = {chip["name"]: chip for chip in _state(cards._folded)["chips"]}
+    assert chips["against_gamma"]["set"] == "regularizer = entropic"
+    with pytest.raises(ValueError, match="with regularizer = quadratic there is nothing to show: choose entropic"):
+        session.study.picture_result(card.picture)
+    cards._folded._handle_msg({"name": "against_gamma"})
+    _settled(session)
+    wait(lambda: not card.why)
+    assert card.view.visible
+    assert len(asked) == 2
+
+
 @pytest.mark.slow
 def test_a_card_gives_its_numbers_and_its_picture(session):
     cards, sent = Cards(session), []

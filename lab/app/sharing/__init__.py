@@ -173,6 +173,8 @@ def _cell(shown: _Shown, cell: Cell, runs: Runs, high: int, count: Count) -> dic
         return {"why": cell.error}
     result = cell.result
     if picture.along is not None:
+        if why := picture.idle(runs.study, runs.study.load()):
+            return {"why": why}
         result = runs.study.picture_result(picture, runs.state.result, count)
     if why := picture.applies(result):
         return {"why": why}

@@ -3,7 +3,19 @@
 from .along import curve, logarithmic, measure, scrubbed, span
 from .claims import Claim, Measured, Runs, Verdict
 from .declare import Limit, Live, Mood, Paper, Preset, Result, headlines
-from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, as_text, bounds_of, kind_of, option
+from .parameters import (
+    Choice,
+    DataSource,
+    Parameter,
+    Real,
+    Switch,
+    Whole,
+    as_text,
+    bounds_of,
+    choices,
+    kind_of,
+    option,
+)
 from .pictures import Grid, Picture, Pictures, first_picture
 from .registry import catalogue, find, load_file, load_files, named, register
 from .story import Group, Step, Story
@@ -37,6 +49,7 @@ __all__ = [
     "Verdict",
     "Whole",
     "as_text",
+    "choices",
     "bounds_of",
     "catalogue",
     "curve",

@@ -17,7 +17,7 @@ from lab.numerics.values import Values
 
 from .claims import Claim
 from .declare import Limit, Live, Paper, Preset, Result
-from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, as_text
+from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, as_text, choices
 from .pictures import Pictures
 from .story import Story
 
@@ -91,10 +91,9 @@ class Declaration(param.Parameterized):
 
     def idle(self, name: str) -> str:
         """Why a parameter has no effect now, as the end of a sentence that begins with it; "" when it has."""
-        for other, values in (self.parameters()[name].when or {}).items():
-            allowed = values if isinstance(values, tuple | list | set) else (values,)
+        for other, allowed in self.parameters()[name].when.items():
             if getattr(self, other) not in allowed:
-                return f"has an effect only when {other} is {' or '.join(map(as_text, allowed))}"
+                return f"has an effect only when {other} is {choices(allowed)}"
         return ""
 
     def but(self, **values: Any) -> Self:

@@ -5,7 +5,7 @@ Every face reads the same declaration, so bounds are enforced everywhere with th
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, ClassVar, Literal
 
@@ -23,7 +23,7 @@ _EXTRA = {
     "group": "parameters",  # heading on the page: "parameters" or "more"
     "traced": True,  # False: another value is another compiled program
     "sweepable": True,
-    "when": None,  # {"regularizer": ("k-sparse",)}: only meaningful then
+    "when": {},  # {"regularizer": ("k-sparse",)} or {"train_steps": range(1, 100)}: only meaningful then
     "soft": None,  # (low, high) that a slider spans; the data may narrow it
 }
 
@@ -35,8 +35,14 @@ class _Described:
 
     def _describe(self, extra: Mapping[str, Any]) -> None:
         check_choice("scale", extra.get("scale", "linear"), Literal["linear", "log"])
+        settings = dict(extra)
+        if "when" in settings:
+            settings["when"] = {
+                name: of if isinstance(of, tuple | range) else tuple(of) if isinstance(of, list | set) else (of,)
+                for name, of in settings["when"].items()
+            }
         for slot in _EXTRA:
-            setattr(self, slot, extra.get(slot, Undefined))
+            setattr(self, slot, settings.get(slot, Undefined))
 
     name: str
     allowed: Callable[[], str]  # what may be given: "it must be ..."
@@ -304,6 +310,20 @@ def as_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.12g}" if isinstance(value, float) else str(getattr(value, "name", value))  # data have a name
+
+
+def choices(allowed: Sequence[Any]) -> str:
+    """The values of one's choice, in words.
+
+    Args:
+        allowed: values of a parameter; a range is told by its beginning.
+
+    Examples:
+        >>> from lab.studies.contract import choices
+        >>> choices((0.1, "auto")), choices(range(1, 100))
+        ('0.1 or auto', 'at least 1')
+    """
+    return f"at least {allowed.start}" if isinstance(allowed, range) else " or ".join(map(as_text, allowed))
 
 
 def option(name: str) -> str:

@@ -14,7 +14,7 @@ from lab.inputs import listed, shown
 from lab.words import readable
 
 from . import sweeping
-from .parameters import as_text
+from .parameters import as_text, choices
 from .telling import told
 
 if TYPE_CHECKING:
@@ -109,6 +109,19 @@ class Picture:
         declared = self.along(study, data) if callable(self.along) else self.along or {}
         return {name: list(values(study, data) if callable(values) else values) for name, values in declared.items()}
 
+    def asks(self, study: "Study", data: "Data") -> dict[str, Sequence[Any]]:
+        """What other parameters have to be among: what it is drawn for, and with what the parameters that it sweeps have an
+        effect."""
+        grid, parameters = self.grid(study, data), study.parameters()
+        asked = {name: allowed for name, allowed in self.when.items() if name not in grid}
+        for name in (name for name, values in grid.items() if len(values) > 1):
+            asked |= {other: of for other, of in parameters[name].when.items() if other not in grid}
+        return asked
+
+    def idle(self, study: "Study", data: "Data") -> str:
+        """Why it has nothing to show of these values, known before they are run; "" when it may have."""
+        return self._unless(study.values(), self.asks(study, data))
+
     def applies(self, result: xr.Dataset) -> str:
         """Why the result can't be drawn this way, in a sentence; "" when it can."""
         try:
@@ -141,11 +154,15 @@ class Picture:
         return f"the sweep is also over {', '.join(more)}: choose one value" if more else ""
 
     def _of_others(self, result: xr.Dataset) -> str:
-        for name, allowed in self.when.items():
-            given = sweeping.parameters(result)[name]
-            if name not in result.dims and given not in allowed:
-                why = self.why or f"with {name} = {as_text(given)} there is nothing to show"
-                return f"{why}: choose {' or '.join(map(as_text, allowed))}"
+        given = sweeping.parameters(result)
+        return self._unless({name: given[name] for name in self.when if name not in result.dims})
+
+    def _unless(self, given: Mapping[str, Any], asked: Mapping[str, Sequence[Any]] | None = None) -> str:
+        for name, allowed in (self.when if asked is None else asked).items():
+            if name in given and given[name] not in allowed:
+                own = self.why if name in self.when else ""
+                why = own or f"with {name} = {as_text(given[name])} there is nothing to show"
+                return f"{why}: choose {choices(allowed)}"
         return ""
 
     def _lacks(self, result: xr.Dataset) -> str:

@@ -200,9 +200,12 @@ class Study(Recorded):
         """The result that ``picture`` draws: ``result`` or a run where that serves, or the sweep it needs."""
         if picture.along is None:
             return self.run(report) if result is None else result
-        grid = picture.grid(self, self.load())
+        data = self.load()
+        grid = picture.grid(self, data)
         if result is not None and set(grid) <= set(result.dims):
             return result
+        if why := picture.idle(self, data):
+            raise ValueError(f"the picture {picture.name} can't be drawn: {why}")
         return self.along(report, keep=picture.keep, **grid)
 
     def label(self, output: dict[str, Any], data: Data, inputs: Any) -> xr.Dataset:

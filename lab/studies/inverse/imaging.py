@@ -260,15 +260,8 @@ def depends(p: Any, own: Own | None = None) -> tuple[Any, ...]:
     """All that a bed of the same data depends on."""
     there = set(p) - {"example"}
     parameters = {name: each for name, each in Imaging.parameters().items() if name in there}
-    return own and own.name, *(getattr(p, name) for name, each in parameters.items() if _acts(each.when, p, there))
-
-
-def _acts(when: Mapping[str, Any] | None, p: Any, there: set[str]) -> bool:
-    """Whether a parameter has an effect beside the others."""
-    for name, values in (when or {}).items():
-        if name in there and getattr(p, name) not in (values if isinstance(values, tuple) else (values,)):
-            return False
-    return True
+    acts = lambda when: all(getattr(p, name) in allowed for name, allowed in when.items() if name in there)  # noqa: E731
+    return own and own.name, *(getattr(p, name) for name, each in parameters.items() if acts(each.when))
 
 
 def bed(inputs: Mapping[str, Any], p: Any, loop: Loop, own: Own | None = None) -> Bed:

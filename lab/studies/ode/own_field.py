@@ -125,7 +125,7 @@ class _Together:
 def _freed(name: str) -> Any:
     """The parameter of the study, which always has an effect here."""
     parameter: Any = copy(RegularizedNDEs.param[name])
-    parameter.when = None
+    parameter.when = {}
     return parameter
 
 
