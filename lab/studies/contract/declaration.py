@@ -17,7 +17,7 @@ from lab.numerics.values import Values
 
 from .claims import Claim
 from .declare import Limit, Live, Paper, Preset, Result
-from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, as_text, choices
+from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, choices
 from .pictures import Pictures
 from .story import Story
 
@@ -91,10 +91,17 @@ class Declaration(param.Parameterized):
 
     def idle(self, name: str) -> str:
         """Why a parameter has no effect now, as the end of a sentence that begins with it; "" when it has."""
+        values = self.values()
         for other, allowed in self.parameters()[name].when.items():
-            if getattr(self, other) not in allowed:
+            if other in values and values[other] not in allowed:
                 return f"has an effect only when {other} is {choices(allowed)}"
-        return ""
+        if name not in self.data_options or name == "seed":  # which is of more than the data
+            return ""
+        entry = datasets.entry_of(self.data) if isinstance(self.data, str) else None
+        if entry is not None and name in entry.options:
+            return ""
+        made = [each.name for each in self.sets() if name in each.options]
+        return f"has an effect only when data is {listed(made, 60, ' or ')}" if made else "has no effect on any data"
 
     def but(self, **values: Any) -> Self:
         """A copy with other values."""

@@ -129,6 +129,9 @@ class _OwnPath(OwnStudy):
         *(Result(name, ("moment",), label, "of the path of your own") for name, _, label in _CURVES),
     )
 
+    def idle(self, name: str) -> str:
+        return "" if name == "n" else super().idle(name)  # so many follow the paths on any data
+
     @classmethod
     def prepare(cls, data: Data) -> dict[str, Any]:
         x = np.asarray(data.arrays["x"], float)

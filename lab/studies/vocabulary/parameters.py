@@ -4,6 +4,9 @@ from typing import Any
 
 from lab.studies.contract import Real, Whole
 
+SOME = range(1, 10**9)  # of steps, for ``when``: what a training depends on has no effect without one
+TRAINING = {"train_steps": SOME}
+
 
 def positive(default: float, soft: tuple[float, float], **settings: Any) -> Real:
     """A number above 0 on a logarithmic scale: a strength, a width, a learning rate.

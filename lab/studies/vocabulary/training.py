@@ -7,7 +7,7 @@ import numpy as np
 from lab.studies.contract import Result, Study, Whole
 from lab.words import number
 
-from .parameters import positive, size
+from .parameters import TRAINING, positive, size
 
 UNTRAINED = "no network was trained: set the training steps above 0"
 
@@ -24,10 +24,21 @@ class Trained(Study):
         doc="steps in which a small network learns what is known exactly; 0: none is trained",
     )
     units = size(
-        64, (1, 1024), (16, 256), label="units of the network", group="more", doc="in each of its three hidden layers"
+        64,
+        (1, 1024),
+        (16, 256),
+        label="units of the network",
+        group="more",
+        when=TRAINING,
+        doc="in each of its three hidden layers",
     )
     learning_rate = positive(
-        2e-3, (1e-4, 1e-2), label="learning rate", group="more", doc="of the network's optimizer (Adam)"
+        2e-3,
+        (1e-4, 1e-2),
+        label="learning rate",
+        group="more",
+        when=TRAINING,
+        doc="of the network's optimizer (Adam)",
     )
     dims: ClassVar = {"train_step": ("training step", "")}
     results = (

@@ -19,7 +19,7 @@ from lab.numerics.principal import principal_plane
 from lab.numerics.window import middles, window
 from lab.paths import laws, metrics
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Switch, Whole
-from lab.studies.vocabulary import positive, size
+from lab.studies.vocabulary import TRAINING, positive, size
 from lab.studies.vocabulary.training import Trained
 
 from .claims import CLAIMS
@@ -81,7 +81,7 @@ class PrinciplesOfDiffusion(Trained):
         doc="noise that EDM adds before its steps, of all of them together",
     )
     learns = Choice(
-        list(few_steps.LEARNS), label="network learns", group="more",
+        list(few_steps.LEARNS), label="network learns", group="more", when=TRAINING,
         doc="which identity of the flow's map a network is taught, to lead from noise to data in one call or few",
     )
     particles = size(250, (2, 20_000), (50, 2000), label="particles", group="more", doc="points that are carried")

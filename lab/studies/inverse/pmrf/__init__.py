@@ -15,7 +15,7 @@ from lab.inverse.restoring import COUNTS, FLOWS, METHODS, MOST
 from lab.numerics import Loop, first_failure
 from lab.paths.points import View
 from lab.studies.contract import Choice, DataSource, Paper, Real, Whole
-from lab.studies.vocabulary import positive, size
+from lab.studies.vocabulary import TRAINING, positive, size
 from lab.studies.vocabulary.training import Trained
 
 from . import variables
@@ -73,7 +73,7 @@ class PMRF(Trained):
     )
     solver = Choice(["euler", "heun"], group="more", doc="of the flows: Euler's method as in the paper, or Heun's")
     learns = Choice(
-        list(training.LEARNS), label="network learns", group="more",
+        list(training.LEARNS), label="network learns", group="more", when=TRAINING,
         doc="PMRF, or one of its competitors, where a network is trained",
     )
     side = Choice(["7", "14", "28"], label="pixels of MNIST", group="more", doc="to how many pixels a side MNIST is pooled")

@@ -14,7 +14,7 @@ from lab.numerics.principal import principal_plane
 from lab.numerics.window import window
 from lab.ot import monge, monge_survey
 from lab.studies.contract import Choice, DataSource, Paper, Real, Study, Whole, sweeping
-from lab.studies.vocabulary import positive, size
+from lab.studies.vocabulary import SOME, TRAINING, positive, size
 
 from . import learning, looks
 from .claims import CLAIMS
@@ -43,7 +43,7 @@ class MongeGap(Study):
 
     data = DataSource("moons-to-s-curve", doc="a named set of samples, or yours: x0, the sources, and x, the targets")
     angle = Real(
-        60.0, bounds=(-180, 180), label="turn", symbol="θ", unit="°",
+        60.0, bounds=(-180, 180), label="turn", symbol="θ", unit="°", when={"train_steps": (0,)},
         doc="of the map; all turns have the image of the Gaussian map, which is the one at 0, and other pairs",
     )
     cost = Choice(list(COSTS), doc="squared distance, distance, Σ|z|^1.5 / 1.5, or the angle between points of a sphere")
@@ -53,24 +53,26 @@ class MongeGap(Study):
     )
     points = size(200, (4, 2000), (50, 1000), label="points", symbol="n", group="more",
                   doc="held out of the training, on which a map is looked at")
-    dimensions = size(2, (2, 64), (2, 32), label="dimensions", group="more", when={"data": ("planted-map",)},
+    dimensions = size(2, (2, 64), (2, 32), label="dimensions", group="more",
                       doc="of the known map")
-    bend = size(1, (1, 10), (1, 10), label="bend", group="more", when={"data": ("planted-map",)},
+    bend = size(1, (1, 10), (1, 10), label="bend", group="more",
                 doc="how far the known map is from an affine one")
 
     train_steps = Whole(0, bounds=(0, 100_000), soft=(0, 5000), label="training steps", traced=False,
                         doc="in which a network learns the map; 0: none is learned, and the turned map is looked at")
-    strength = Real(1.0, bounds=(0, None), soft=(0, 10), label="weight of the gap", symbol="λ",
+    strength = Real(1.0, bounds=(0, None), soft=(0, 10), label="weight of the gap", symbol="λ", when=TRAINING,
                     doc="beside the divergence from the targets; at 0 that alone is learned by")
     form = Choice(["plain", "residual", "gaussian", "structured", "sphere", "convex"], label="form of the map", group="more",
-                  doc="what the network is: the map, what is added to the point or to the Gaussian map, a field, a map of the "
-                  "sphere; or a convex function, whose gradient is learned by its dual and no gap")
+                  when=TRAINING, doc="what the network is: the map, what is added to the point or to the Gaussian map, a field, "
+                  "a map of the sphere; or a convex function, whose gradient is learned by its dual and no gap")
     conservative = positive(0.01, (1e-3, 1), label="weight of symmetry", symbol="κ", group="more",
-                            when={"form": ("structured",)}, doc="asks that the field in a structured map be a gradient")
-    batch = size(256, (2, 4096), (64, 1024), label="batch", group="more", doc="points of each side at a step")
+                            when={"form": ("structured",), "train_steps": SOME},
+                            doc="asks that the field in a structured map be a gradient")
+    batch = size(256, (2, 4096), (64, 1024), label="batch", group="more", when=TRAINING,
+                 doc="points of each side at a step")
     fit_share = positive(0.05, (0.01, 1), label="epsilon of the fit", unit="mean cost", group="more",
                          doc="strength of the entropy in the divergence from the targets")
-    learning_rate = positive(1e-3, (1e-4, 1e-1), label="learning rate", group="more",
+    learning_rate = positive(1e-3, (1e-4, 1e-1), label="learning rate", group="more", when=TRAINING,
                              doc="of the network (Adam); that of a convex network is best at some 0.03")
 
     dims: ClassVar = {

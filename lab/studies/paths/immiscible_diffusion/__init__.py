@@ -22,7 +22,7 @@ from lab.paths.immiscible_denoisers import KEPT
 from lab.paths.immiscible_rules import FEW, RULES
 from lab.paths.points import Look, View
 from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Real, Result, Study, Switch, Whole
-from lab.studies.vocabulary import positive, size
+from lab.studies.vocabulary import SOME, positive, size
 
 from .claims import CLAIMS
 from .pictures import PICTURES
@@ -119,7 +119,8 @@ class ImmiscibleDiffusion(Study):
         doc="of a small network under each rule, B pairs a step; 0: exact denoisers only",
     )
     learning_rate = positive(
-        1e-3, (1e-4, 1e-2), label="learning rate", group="more", doc="of the networks' optimizer (Adam)",
+        1e-3, (1e-4, 1e-2), label="learning rate", group="more", when={"training_steps": SOME},
+        doc="of the networks' optimizer (Adam)",
     )
 
     dims: ClassVar = {

@@ -14,7 +14,7 @@ from lab.paths import potential_flows, traversals
 from lab.paths.potential_flows import COUNTS, FLOWS, FRAMES, KINDS, SOLVERS
 from lab.paths.potentials import PDES
 from lab.studies.contract import Choice, DataSource, Paper, Study, Switch, Whole, sweeping
-from lab.studies.vocabulary import positive, size
+from lab.studies.vocabulary import SOME, TRAINING, positive, size
 
 from . import learning, variables
 from .claims import CLAIMS
@@ -68,23 +68,30 @@ class PotentialFlows(Study):
 
     train_steps = Whole(0, bounds=(0, 100_000), soft=(0, 5000), label="training steps", traced=False,
                         doc="in which K potentials are learned on a generator; 0: none, the flows of the plane are exact")
-    pde = Choice(list(PDES), label="equation", doc="that the trained potentials keep")
-    potentials = size(4, (2, 64), (2, 32), label="potentials", symbol="K", doc="directions that are learned together")
-    weight = positive(1.0, (1e-2, 1e2), label="weight of the equation", symbol="λₚ",
+    pde = Choice(list(PDES), label="equation", when=TRAINING, doc="that the trained potentials keep")
+    potentials = size(4, (2, 64), (2, 32), label="potentials", symbol="K", when=TRAINING,
+                      doc="directions that are learned together")
+    weight = positive(1.0, (1e-2, 1e2), label="weight of the equation", symbol="λₚ", when=TRAINING,
                       doc="of equation, rest at the start and change of the output; that of the classifier is 1")
     generator = Choice(
-        ["autoencoder", "linear"], group="more", doc="what makes outputs of latent points: a small variational autoencoder, "
-        "trained first and kept, or the principal axes of the data",
+        ["autoencoder", "linear"], group="more", when=TRAINING,
+        doc="what makes outputs of latent points: a small variational autoencoder, trained first and kept, or the principal "
+        "axes of the data",
     )
-    latent = size(8, (2, 64), (2, 16), label="latent dimension", symbol="d", group="more", doc="of the generator")
-    times = size(5, (2, 50), (2, 20), label="steps of a traversal", symbol="T'", group="more", doc="each of unit time")
-    bound = positive(3.0, (0.5, 10), label="bound of u", symbol="a", group="more", doc="the scale of the last tanh")
-    shared = Switch(True, label="one index a batch", group="more", doc="as published; off: each potential has its share of "
-                    "every batch, which trains the classifier better")
+    latent = size(8, (2, 64), (2, 16), label="latent dimension", symbol="d", group="more", when=TRAINING,
+                  doc="of the generator")
+    times = size(5, (2, 50), (2, 20), label="steps of a traversal", symbol="T'", group="more", when=TRAINING,
+                 doc="each of unit time")
+    bound = positive(3.0, (0.5, 10), label="bound of u", symbol="a", group="more", when=TRAINING,
+                     doc="the scale of the last tanh")
+    shared = Switch(True, label="one index a batch", group="more", when=TRAINING,
+                    doc="as published; off: each potential has its share of every batch, which trains the classifier better")
     decoder_steps = size(2500, _TRAINING, (200, 10_000), label="steps of the autoencoder", group="more",
-                         doc="in which the generator is trained")
-    units = size(32, (1, 1024), (8, 128), label="units of a potential", group="more", doc="in each of its two hidden layers")
-    learning_rate = positive(1e-3, (1e-4, 1e-2), label="learning rate", group="more", doc="of potentials and classifier (Adam)")
+                         when={"generator": ("autoencoder",), "train_steps": SOME}, doc="in which the generator is trained")
+    units = size(32, (1, 1024), (8, 128), label="units of a potential", group="more", when=TRAINING,
+                 doc="in each of its two hidden layers")
+    learning_rate = positive(1e-3, (1e-4, 1e-2), label="learning rate", group="more", when=TRAINING,
+                             doc="of potentials and classifier (Adam)")
 
     dims: ClassVar = DIMS
     results = RESULTS

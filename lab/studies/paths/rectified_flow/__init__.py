@@ -18,7 +18,7 @@ from lab.paths.points import View
 from lab.paths.rectified import FEW, POWERS
 from lab.paths.schedules import OneOf
 from lab.studies.contract import Choice, DataSource, Mood, Paper, Result, Whole
-from lab.studies.vocabulary import positive, size
+from lab.studies.vocabulary import TRAINING, positive, size
 from lab.studies.vocabulary.training import UNTRAINED, Trained
 
 from .claims import CLAIMS
@@ -77,7 +77,7 @@ class RectifiedFlow(Trained):
         doc="points that are carried along and measured; no field is fitted to them",
     )
     learns = Choice(
-        ["flow", "one step"], label="network learns", group="more",
+        ["flow", "one step"], label="network learns", group="more", when=TRAINING,
         doc="flow: the velocity of the k-rectified flow; one step: the map from its starts to its ends (distillation)",
     )
     side = Choice(

@@ -15,7 +15,7 @@ from lab.numerics.host import placed
 from lab.paths import comparison, laws, metrics
 from lab.paths.comparison import ENTROPIC, INDEPENDENT, METHODS, MINIBATCH, WEIGHTED
 from lab.studies.contract import Choice, DataSource, Limit, Mood, Paper, Result, Switch, Whole
-from lab.studies.vocabulary import positive, size
+from lab.studies.vocabulary import TRAINING, positive, size
 from lab.studies.vocabulary.training import UNTRAINED, Trained
 
 from .claims import CLAIMS
@@ -74,7 +74,7 @@ class WeightedCFM(Trained):
         doc="follow these too, on a line or in the plane; entropic transport only for up to 4000 data points",
     )
     learns = Choice(
-        [WEIGHTED, INDEPENDENT, MINIBATCH, ENTROPIC], label="network learns", group="more",
+        [WEIGHTED, INDEPENDENT, MINIBATCH, ENTROPIC], label="network learns", group="more", when=TRAINING,
         doc="whose pairs it is trained on, in batches of 256; OT-CFM couples B of these at a time, at most 256",
     )
     centred = Switch(

@@ -14,7 +14,7 @@ from lab.numerics.host import placed
 from lab.shapes import correspondence, survey
 from lab.shapes.mesh import mesh
 from lab.studies.contract import Choice, DataSource, Paper, Real, Study, Switch, Whole, sweeping
-from lab.studies.vocabulary import positive, size
+from lab.studies.vocabulary import TRAINING, positive, size
 
 from . import variables
 from .claims import CLAIMS
@@ -56,17 +56,22 @@ class ShapeCorrespondence(Study):
 
     train_steps = Whole(0, bounds=(0, 20_000), soft=(0, 300), label="training steps", traced=False,
                         doc="in which a network learns features; 0: those of wave kernel signatures are compared")
-    ot_weight = Real(10.0, bounds=(0, None), soft=(0, 100), label="weight of transport", symbol="w",
+    ot_weight = Real(10.0, bounds=(0, None), soft=(0, 100), label="weight of transport", symbol="w", when=TRAINING,
                      doc="beside the losses of the functional maps; 100 in the paper")
     transport = Choice(["biSW", "uniSW", "EBSW", "maxSW", "none"], label="transport", group="more",
+                       when=TRAINING,
                        doc="the sliced distance of features: both ways, one way, energy-based, the best direction, or none")
-    directions = size(100, (1, 1000), (8, 512), label="directions", group="more", doc="of the sliced distance at a step")
-    learning_rate = positive(1e-3, (1e-4, 1e-2), label="learning rate", group="more", doc="of the network (Adam)")
-    units = size(64, (4, 256), (16, 128), label="units", group="more", doc="of each layer of the network")
-    blocks = Whole(3, bounds=(1, 6), label="blocks", group="more", traced=False, doc="of the network, each with a diffusion")
-    gradients = Switch(False, label="slopes", group="more", doc="features that tell left from right; twice the time of a step")
+    directions = size(100, (1, 1000), (8, 512), label="directions", group="more", when=TRAINING,
+                      doc="of the sliced distance at a step")
+    learning_rate = positive(1e-3, (1e-4, 1e-2), label="learning rate", group="more", when=TRAINING,
+                             doc="of the network (Adam)")
+    units = size(64, (4, 256), (16, 128), label="units", group="more", when=TRAINING, doc="of each layer of the network")
+    blocks = Whole(3, bounds=(1, 6), label="blocks", group="more", traced=False, when=TRAINING,
+                   doc="of the network, each with a diffusion")
+    gradients = Switch(False, label="slopes", group="more", when=TRAINING,
+                       doc="features that tell left from right; twice the time of a step")
     refine_steps = Whole(0, bounds=(0, 200), soft=(0, 30), label="steps of refining", group="more", traced=False,
-                         doc="after the training, with an entropic plan in place of the soft correspondence")
+                         when=TRAINING, doc="after the training, with an entropic plan in place of the soft correspondence")
 
     dims: ClassVar = dict(DIMS)
     results = RESULTS

@@ -10,7 +10,7 @@ from lab.datasets import Data
 from lab.datasets.roads import KIND
 from lab.numerics import Loop
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Real, Study, Switch, Whole, sweeping
-from lab.studies.vocabulary import positive, size
+from lab.studies.vocabulary import TRAINING, positive, size
 from lab.traffic import behaviour, survey
 
 from . import variables
@@ -54,7 +54,7 @@ class RoadAgents(Study):
     road = Whole(0, bounds=(0, 100), soft=(0, 3), label="road", sweepable=False, doc="that is shown, of those that test")
     train_steps = Whole(0, bounds=(0, 20_000), soft=(0, 1000), label="training steps", traced=False,
                         doc="in which the streams learn; 0: none is trained; 800 take about a minute")
-    b1 = Real(0.1, bounds=(0, None), soft=(0, 1), label="pull of clusters", symbol="b₁", unit="1/m",
+    b1 = Real(0.1, bounds=(0, None), soft=(0, 1), label="pull of clusters", symbol="b₁", unit="1/m", when=TRAINING,
               doc="of a predicted position to the centre of its cluster, in training")
     neighbours = Choice(["radius", "nearest"], label="neighbours", group="more", doc="all within the radius, or the nearest")
     nearest = size(4, (1, 40), (1, 10), label="nearest", group="more", when={"neighbours": ("nearest",)},
@@ -69,9 +69,11 @@ class RoadAgents(Study):
                  doc="take each so-manieth frame: of 10 Hz, 5 makes 2 Hz")
     turn = Switch(False, label="along headings", group="more", doc="agents look along their heading, not along the first axis")
     penalty = positive(1e-2, (1e-4, 1e4), label="penalty", symbol="α", unit="m²", group="more", doc="of the ridge")
-    units = size(64, (1, 512), (8, 128), label="units", group="more", doc="of each LSTM")
-    batch = size(8, (1, 256), (2, 32), label="batch", unit="scenes", group="more", doc="of a training step, all their agents")
-    learning_rate = positive(1e-2, (1e-4, 1e-1), label="learning rate", group="more", doc="of Adam; it falls to 0")
+    units = size(64, (1, 512), (8, 128), label="units", group="more", when=TRAINING, doc="of each LSTM")
+    batch = size(8, (1, 256), (2, 32), label="batch", unit="scenes", group="more", when=TRAINING,
+                 doc="of a training step, all their agents")
+    learning_rate = positive(1e-2, (1e-4, 1e-1), label="learning rate", group="more", when=TRAINING,
+                             doc="of Adam; it falls to 0")
     agents = size(20, (2, 40), (4, 40), label="agents", group="more", doc="on each road, where it is simulated")
     recorded = size(32, (4, 240), (20, 100), label="frames", group="more", doc="of each road, where it is simulated")
     warmup = Whole(0, bounds=(0, 240), soft=(0, 60), label="warm-up", unit="frames", group="more", traced=False,
