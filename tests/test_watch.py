@@ -81,7 +81,7 @@ def test_the_pages_leave_the_design_of_pictures_alone():
 
 
 _PAGE = """
-import sys, time
+import asyncio, sys
 sys.path.insert(0, {folder!r})
 import lab
 lab.notebook()
@@ -96,7 +96,7 @@ page._session.set(rate=0.001, tolerance=1e-9, slow=True)
 """
 _ENDS = """
 while page._session.busy:
-    time.sleep(0.1)
+    await asyncio.sleep(0.1)
 print(page._session.result.attrs["reason"], page._session.rest)
 """
 
@@ -108,7 +108,7 @@ def test_the_stop_button_of_a_kernel_that_runs_no_cell_ends_what_a_page_computes
     manager, client = start_new_kernel()
     try:
         said = []
-        ask = lambda code: client.execute_interactive(code, timeout=120, output_hook=said.append)  # noqa: E731
+        ask = lambda code: client.execute_interactive(code, timeout=60, output_hook=said.append)  # noqa: E731
         assert ask(_PAGE.format(folder=str(HERE / "app")))["content"]["status"] == "ok"
         assert ask(_SLOW)["content"]["status"] == "ok"
         time.sleep(1.0)
