@@ -22,6 +22,13 @@
         boxes.push({words, left, top, right: left + wide, bottom: top + high})
       })
     }
+    for (const axis of plot.model.below) {  // its name stands below the middle of the axes
+      if (!axis.visible || !axis.axis_label) continue
+      pen.font = `${axis.axis_label_text_font_style} ${axis.axis_label_text_font_size} ${axis.axis_label_text_font}`
+      const half = Math.max(...axis.axis_label.split("\n").map((each) => pen.measureText(each).width)) / 2
+      const middle = (frame.x0 + frame.x1) / 2, beyond = Math.max(half - middle, middle + half - plot.bbox.width)
+      if (beyond > 1) found.push(`${plot.model.name}: the name “${axis.axis_label}” of an axis is cut by ${beyond.toFixed(0)} px`)
+    }
     const say = (what) => found.push(`${plot.model.name ?? plot.model.title?.text ?? ""}: ${what}`)
     boxes.forEach((one, i) => {
       const beyond = Math.max(frame.x0 - one.left, one.right - frame.x1, frame.y0 - one.top - 2, one.bottom - frame.y1 - 2)

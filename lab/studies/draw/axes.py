@@ -146,7 +146,7 @@ def frame(
         known = {"apply_ranges": False} if type(layer) in (hv.Curve, hv.Labels) else {}
         dress(layer, bokeh={**known, **(told if hovered else {})})
     common = {
-        "xlabel": xlabel,
+        "xlabel": look.under(xlabel),
         "ylabel": ylabel,
         "xlim": x,
         "ylim": y,

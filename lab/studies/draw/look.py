@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 LETTER_WIDTH, _LINE, _BESIDE = 7.4, 17, 85  # pixels: a letter, a line of text, and what stands beside the axes
+_SMALL, _AXIS = 6.6, 48  # a letter of an axis' name, and what is beside that
 _LINE_SHARE = 0.045  # a line of text as a share of the width of a picture that is as narrow as a column of print
 _TOOLS = 30  # pixels above a picture on a page
 _WORTH = 1.15  # how much larger panels are that are worth another row
@@ -64,9 +65,14 @@ class Theme:
         """The width of a letter in the same units, where the width of the picture is known."""
         return LETTER_WIDTH / _LINE * self.height(wide, tall, lines)
 
-    def lines(self, words: str) -> str:
-        """A text in as many lines as the axes are wide, each as long as it may be."""
-        return "\n".join(wrap(words, max(12, int(1 / self.letter)))) if self.wide else words
+    def lines(self, words: str, share: float = 0.0) -> str:
+        """A text in as many lines as the axes are wide, each as long as it may be; or a share of a picture without axes."""
+        letters = share * self.wide / LETTER_WIDTH or 1 / self.letter
+        return "\n".join(wrap(words, max(12, int(letters)))) if self.wide else words
+
+    def under(self, words: str) -> str:
+        """The name of a lower axis, in as many lines as it needs: its middle is that of the axes."""
+        return "\n".join(wrap(words, max(12, int((self.wide - _AXIS) / _SMALL)))) if self.wide else words
 
     @property
     def series(self) -> tuple[str, ...]:

@@ -79,6 +79,7 @@ def mosaic(
             x, y = left + c + 0.5, tall - top - a - 0.5
             lines.append((left + right_here[0], y, left + right_here[1] + 1, y))
             lines.append((x, tall - top - down_here[1] - 1, x, tall - top - down_here[0]))
+    look = current()
     image = hv.RGB(canvas, ["x", "y"], ["R", "G", "B", "A"], bounds=(0, 0, wide, tall))
     dress(image, mpl={"interpolation": "nearest"})
     frames = hv.Rectangles(tuple(np.asarray(boxes, np.float32).reshape(-1, 4).T), ["x", "y", "x1", "y1"])
@@ -89,15 +90,18 @@ def mosaic(
         mpl={"facecolor": "none", "edgecolor": tint, "linewidth": 0.8},
     )
     middle = [tall - i * down - h / 2 for i in range(r)]
-    look, letters, written = current(), max(map(len, rows), default=0), bool(cols or captions) + bool(note)
+    letters, written = max(map(len, rows), default=0), bool(cols or captions) + bool(note)
     share = (letters + 1) * LETTER_WIDTH / look.wide if look.wide and rows else letters * _LETTER
     room = wide * share / max(1 - share, 0.3)
     if look.wide:  # where the height is what is short, a letter is wider beside the images
         room = max(room, (letters + bool(rows)) * look.letter_in(wide, tall + 0.16 * h, written))
     room += 0.15 * w if rows else 0.0
     named = text([-0.15 * w] * len(rows), middle[: len(rows)], rows, color=INK, side="right")
+    note = look.lines(note, wide / (wide + room))
+    written += note.count("\n")
     line = look.height(wide + room, tall + 0.16 * h, written)
-    above, below = (line + 0.08 * h if cols or captions else 0.0), (line + 0.08 * h if note else 0.0)
+    above = line + 0.08 * h if cols or captions else 0.0
+    below = line * (1 + note.count("\n")) + 0.08 * h if note else 0.0
     # of the width, one pixel of an image, with some air about the picture
     seen = 0.9 * min(1 / (wide + room), 1 / ((look.room or 1e-9) * (above + tall + below)))
     told = [

@@ -35,8 +35,16 @@ def way_score(result: xr.Dataset, way: str) -> float:
 # ---- one run -----------------------------------------------------------------------------------------------------
 
 
+_NAMED = 40  # pixels of an image with room for its name
+
+
 def _images(result: xr.Dataset) -> Any:
-    names = [str(name) for name in result.tile.values]
+    names, look = [str(name) for name in result.tile.values], draw.current()
+    if look.wide:  # of the random starts, as many as leave the others room for their names
+        drawn = [name for name in names if name.startswith("random ")]
+        rest = len(names) - len(drawn)
+        drawn = drawn[max(1, int(look.wide / _NAMED) - rest) :]
+        result, names = result.drop_sel(tile=drawn), [name for name in names if name not in drawn]
     short = {"measured": "LR", "truth": "HR", "searched": "found", "ancestral": "DDPM", "gradients": "grad.", "zero": "0"}
     heads = [short.get(name, name.replace("random ", "")) for name in names]
     return draw.mosaic(result.samples.values, cols=heads)

@@ -73,7 +73,7 @@ class PrinciplesOfDiffusion(Trained):
         doc="how much is drawn anew in a step; 0: none, which is ddim, and Euler's method of the flow",
     )
     rho = positive(
-        7.0, (1, 12), label="crowding", symbol="ρ", group="more", when={"spacing": ("karras",)},
+        7.0, (1, 12), label="crowding", symbol="ρ", group="more",
         doc="of Karras' grid: the larger, the more steps are near the data",
     )
     churn = Real(

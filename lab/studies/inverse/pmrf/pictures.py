@@ -39,7 +39,7 @@ def _plane(result: xr.Dataset) -> Any:
     shown = [mse[name] for name in (*_COMPETITORS, "PMRF") if np.isfinite(mse[name])]
     left, right = min(least, *result.mse_steps.values), max(shown)
     low, top, right = left - 0.08 * (right - left), 1.12 * high, right + 0.08 * (right - left)
-    rows = [("best of all estimators", draw.MUTED), ("PMRF in 1, 2, 5 ... steps", draw.SOURCE)]
+    rows = [("best of all", draw.MUTED), ("PMRF, by steps", draw.SOURCE)]
     marks = []
     for name in _COMPETITORS:
         x, y = (v if np.isfinite(mse[name]) else np.nan for v in (mse[name], w2[name]))

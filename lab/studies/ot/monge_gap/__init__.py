@@ -63,8 +63,8 @@ class MongeGap(Study):
     strength = Real(1.0, bounds=(0, None), soft=(0, 10), label="weight of the gap", symbol="λ", when=TRAINING,
                     doc="beside the divergence from the targets; at 0 that alone is learned by")
     form = Choice(["plain", "residual", "gaussian", "structured", "sphere", "convex"], label="form of the map", group="more",
-                  when=TRAINING, doc="what the network is: the map, what is added to the point or to the Gaussian map, a field, "
-                  "a map of the sphere; or a convex function, whose gradient is learned by its dual and no gap")
+                  when=TRAINING, doc="what the network is: the map, what is added to the point or to the Gaussian map, a "
+                  "field, a map of the sphere; or a convex function, whose gradient is learned by its dual and no gap")
     conservative = positive(0.01, (1e-3, 1), label="weight of symmetry", symbol="κ", group="more",
                             when={"form": ("structured",), "train_steps": SOME},
                             doc="asks that the field in a structured map be a gradient")

@@ -85,13 +85,14 @@ def _reweighted(result: xr.Dataset) -> Any:
         layers.append(draw.rectangles((*box, counts[0]), "", draw.current().target, alpha=0.45))
         steps, levels = np.repeat(edges, 2)[1:-1], np.repeat(foot + scale * counts[1], 2)
         layers.append(draw.curve(*((steps, levels) if axis == 0 else (levels, steps)), color=draw.INK))
-    corner = [right + 0.06 * wide], [high + 0.22 * tall], [high + 0.14 * tall]
+    words = 15 * draw.current().letter  # of the width of all
+    room = max(0.4, (1.06 * words + 0.06) / (1 - words))
+    line = max(0.08 * tall, draw.current().height((1 + room) * wide, 1.25 * tall))
+    corner = [right + 0.06 * wide], [high + 0.22 * tall], [high + 0.22 * tall - line]
     said = [
         draw.text(corner[0], corner[1], f"× {tau.max():.2f} at most", color=draw.SOURCE, up="top"),
         draw.text(corner[0], corner[2], f"× {tau.min():.2f} at least", color=draw.TARGET, up="top"),
     ]
-    words = 15 * draw.current().letter  # of the width of all
-    room = max(0.4, (1.06 * words + 0.06) / (1 - words))
     return draw.frame(
         [*layers, *said], (left, right + room * wide), (low, high + 0.25 * tall),
         xlabel=str(result.axis.values[0]), ylabel=str(result.axis.values[1]), equal=True, bounds=(xlim, ylim), height=380,

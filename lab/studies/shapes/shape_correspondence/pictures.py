@@ -55,7 +55,7 @@ def _matched(result: xr.Dataset) -> Any:
 
 
 def _errors(result: xr.Dataset) -> Any:
-    ways = {"by features": result.off_nearest.values, "by the sharpened map": result.off.values}
+    ways = {"by features": result.off_nearest.values, "sharpened map": result.off.values}
     most = float(np.clip(max(off.max() for off in ways.values()), 1e-6, 50))
     marks = [_marks(result)[1]]
     bodies = {way: draw.Body(result.y.values, result.y_faces.values, off, marks) for way, off in ways.items()}

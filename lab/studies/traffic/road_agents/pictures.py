@@ -14,7 +14,7 @@ from .variables import PAIRS
 
 TINTS = (draw.SOURCE, draw.MUTED, draw.TARGET)  # under, neutral, over
 _MARKS = ("▼", "●", "▲")
-_DRIVERS = ("slower", "neutral", "faster")
+_DRIVERS = ("slow", "neutral", "fast")
 _RADII = (3.0, 5.0, 10.0, 20.0, 50.0)
 _SCALES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 _THRESHOLDS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
@@ -52,16 +52,16 @@ def _play(result: xr.Dataset, at: int) -> Any:
     layers = [
         draw.segments(here[i, 0], here[i, 1], here[j, 0], here[j, 1], weight, color=draw.INK, width=2.0),
         draw.curve(lines[:, 0], lines[:, 1], color=draw.GOOD), draw.curve(rings[:, 0], rings[:, 1], color=draw.GOOD),
-        *_strip(result, now, 0.0, result.behaviour.values[at], CLASSES, "by the rule"),
+        *_strip(result, now, 0.0, result.behaviour.values[at], CLASSES, "rule"),
     ]
     known = "driver" in result
     if known:
-        layers += _strip(result, now, -gap, result.driver.values, _DRIVERS, "by driver")
+        layers += _strip(result, now, -gap, result.driver.values, _DRIVERS, "driver")
     seconds = result.sizes["step"] * float(result.frame[1] - result.frame[0])
     return draw.plot(
         *layers, xlim=(left, right), ylim=((low - gap) if known else low, high + 0.25 * (high - low)), yticks=[],
         xlabel="along the road, from the middle (m)", ylabel="lanes", height=420,
-        note=f"t = {float(result.moment[at]):.1f} s; ellipses: {seconds:.3g} s later",
+        note=f"t = {float(result.moment[at]):.1f} s; ellipses: +{seconds:.3g} s",
     )
 
 
@@ -174,7 +174,7 @@ def _confusion(result: xr.Dataset, pairs: tuple[str, ...]) -> Any:
         counts = result.confusion.sel(pair=pair).values
         blocks += [counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), np.full((3, 1), np.nan)]
         i, j = np.indices((3, 3)).reshape(2, -1)
-        head = draw.current().brief(pair, 0.8 / len(pairs))
+        head = draw.current().brief(pair, 0.72 / len(pairs))
         marks += [draw.text(4 * number + j, i, [f"{int(each)}" for each in counts.ravel()], color=draw.INK, side="center"),
                   draw.text([4 * number - 0.45], [2.62], head, color=draw.INK, up="bottom")]
     names = [name for _ in pairs for name in (*CLASSES, "")][:-1]
