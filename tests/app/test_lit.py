@@ -220,7 +220,10 @@ def test_a_picture_is_drawn_for_the_width_that_it_has(monkeypatch):
 def test_words_are_as_long_as_their_room():
     with draw.theme("light", wide=370) as look:
         assert look.letter == pytest.approx(7.4 / 285)
-        assert look.brief("posterior mean", 0.2) == "posterio…"
+        assert look.brief("posterior mean", 0.2) == "posterior…"
+        assert look.brief("WWWWWWWW", 0.2) == "WWWWW…"
+        assert look.brief("RED-diff 20.71", 0.2) == "RED-diff 21"  # a part of a number would be another
+        assert look.brief("posterior mean 20.71", 0.2) == "poster… 21"
         assert look.brief("mean", 0.2) == "mean"
         assert (
             look.lines("a note that is longer than all the axes are wide")

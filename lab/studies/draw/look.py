@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
+from re import fullmatch
 from textwrap import wrap
 from threading import RLock
 from typing import Any
@@ -16,11 +17,23 @@ from typing import Any
 import numpy as np
 
 LETTER_WIDTH, _LINE, _BESIDE = 7.4, 17, 85  # pixels: a letter, a line of text, and what stands beside the axes
+_NARROW, _SLIM, _BROAD, _CAPITAL = "ijlIJ'", " ,.-:;/|()[]ftr", "mwMW%@…=+", "ABCDGHKNOPQRSUVXZ"
+_WIDTHS = {
+    letter: wide
+    for letters, wide in ((_NARROW, 3.4), (_SLIM, 4.5), (_BROAD, 11.3), (_CAPITAL, 8.8))
+    for letter in letters
+}
+_USUAL, _APART = 7.5, 4  # pixels: of the other letters, and between two texts
 _SMALL, _AXIS = 6.6, 48  # a letter of an axis' name, and what is beside that
 _LINE_SHARE = 0.045  # a line of text as a share of the width of a picture that is as narrow as a column of print
 _TOOLS = 30  # pixels above a picture on a page
 _WORTH = 1.15  # how much larger panels are that are worth another row
 SOURCE, TARGET, GOOD, WARN, MUTED, INK, CARD = "source", "target", "good", "warn", "muted", "ink", "card"
+
+
+def _width(words: str) -> float:
+    """Pixels of a text of 12, in DejaVu Sans, than which few fonts are wider."""
+    return sum(_WIDTHS.get(letter, _USUAL) for letter in words)
 
 
 @dataclass(frozen=True)
@@ -50,9 +63,20 @@ class Theme:
         return float(np.clip(LETTER_WIDTH / max(self.wide - _BESIDE, 1.0), 1 / 140, 1 / 26)) if self.wide else 1 / 62
 
     def brief(self, words: str, share: float) -> str:
-        """As much of a text as stands on a share of the width of a picture without axes; all of it where that is not known."""
-        most = max(3, int(share * self.wide / LETTER_WIDTH - 0.5)) if self.wide else len(words)
-        return words if len(words) <= most else words[: most - 1].rstrip(" ,;:") + "…"
+        """As much of a text as stands on a share of the width of a picture without axes; all of it where that is not known.
+
+        A number at its end is not cut, but rounded.
+        """
+        room = share * self.wide - _APART
+        if not self.wide or _width(words) <= room:
+            return words
+        name, _, end = words.rpartition(" ")
+        number = f" {float(end):.0f}" if name and fullmatch(r"-?\d+\.\d+", end) else ""
+        words, room = name if number else words, room - _width(number)
+        if number and _width(words) <= room:
+            return words + number
+        ends = (at for at in range(len(words) - 1, 0, -1) if _width(words[:at]) + _width("…") <= room)
+        return words[: next(ends, 1)].rstrip(" ,;:.") + "…" + number
 
     def height(self, wide: float, tall: float, lines: int = 1) -> float:
         """The height of a line of text in the units of a picture of equal scales, ``wide`` and ``tall`` without its lines."""

@@ -174,7 +174,7 @@ def _confusion(result: xr.Dataset, pairs: tuple[str, ...]) -> Any:
         counts = result.confusion.sel(pair=pair).values
         blocks += [counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), np.full((3, 1), np.nan)]
         i, j = np.indices((3, 3)).reshape(2, -1)
-        head = draw.current().brief(pair, 0.72 / len(pairs))
+        head = draw.current().brief(pair, 0.64 / len(pairs))
         marks += [draw.text(4 * number + j, i, [f"{int(each)}" for each in counts.ravel()], color=draw.INK, side="center"),
                   draw.text([4 * number - 0.45], [2.62], head, color=draw.INK, up="bottom")]
     names = [name for _ in pairs for name in (*CLASSES, "")][:-1]
