@@ -59,7 +59,8 @@ FIRST_SLIDER = (
   if (!slider || !figure) return -1
   const canvas = deep(figure.shadowRoot ?? figure, "canvas"), changed = watched(canvas), began = performance.now()
   return new Promise((resolve) => {
-    slider.value = Number(slider.value) + Number(slider.step || 1)
+    const step = Number(slider.step || 1), value = Number(slider.value)
+    slider.value = value + step > Number(slider.max) ? value - step : value + step
     slider.dispatchEvent(new Event("input", {bubbles: true}))
     slider.dispatchEvent(new Event("change", {bubbles: true}))
     const look = () => {

@@ -97,7 +97,7 @@ page._session.set(rate=0.001, tolerance=1e-9, slow=True)
 _ENDS = """
 while page._session.busy:
     await asyncio.sleep(0.1)
-print(page._session.result.attrs["reason"], page._session.rest)
+print(page._session.result.attrs["reason"], page._session.unfinished)
 """
 
 
@@ -115,7 +115,7 @@ def test_the_stop_button_of_a_kernel_that_runs_no_cell_ends_what_a_page_computes
         said.clear()
         manager.interrupt_kernel()
         assert ask(_ENDS)["content"]["status"] == "ok"
-        assert "".join(message["content"].get("text", "") for message in said) == "stopped Go on\n"
+        assert "".join(message["content"].get("text", "") for message in said) == "stopped True\n"
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)

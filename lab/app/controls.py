@@ -184,7 +184,7 @@ class RunState(View):
     css = theme.asset("run.css")
 
     def __init__(self, session: Session, *, address: bool = False):
-        super().__init__(lambda message: session.go_on() if message.get("on") else session.stop())
+        super().__init__(lambda message: session.again() if message.get("again") else session.stop())
         self._session = session
         self._address = address
         session.param.watch(self._follow, ["study", "result", "busy", "stage", "progress", "error"])
@@ -196,7 +196,7 @@ class RunState(View):
         link = study.as_link()
         self.draw(
             busy=session.busy,
-            rest=session.rest,
+            unfinished=session.unfinished,
             text=words(session),
             part=progress.iteration / max(progress.max_iterations, 1) if progress else None,
             curves=curves(study.live, progress),

@@ -232,17 +232,14 @@ class Session(param.Parameterized):
             self._sweepers[picture.name].abandon()
 
     @property
-    def rest(self) -> str:
-        """What ``go_on`` would do, for a button; "" where the present run is at its end or under way."""
-        if self.busy or self.data is None:
-            return ""
-        if not self.fresh:
-            return "Run again"
-        return "Go on" if self.result is not None and self.result.attrs["reason"] == "stopped" else ""
+    def unfinished(self) -> bool:
+        """The present run was stopped, or has failed."""
+        stopped = self.result is not None and self.result.attrs["reason"] == "stopped"
+        return self.data is not None and not self.busy and (stopped or not self.fresh)
 
-    def go_on(self) -> None:
-        """Run to its end what was stopped, or has failed."""
-        if self.rest:
+    def again(self) -> None:
+        """Run what is unfinished to its end."""
+        if self.unfinished:
             self.open(self.study)
 
     def keep(self) -> None:

@@ -197,26 +197,26 @@ def test_stop_keeps_the_best_so_far(session):
     assert 1.0 < float(session.result.total) < 5.0  # on its way from the warm start to the limit
 
 
-def test_what_was_stopped_goes_on_to_its_end(session):
+def test_what_was_stopped_or_has_failed_can_be_run_again(session):
     def stopped():
         soon(lambda: session.progress is not None)
         session.stop()
         settled(session)
         return float(session.result.total)
 
-    assert session.rest == ""
+    assert not session.unfinished
     session.set(rate=0.01, gamma=5.0, slow=True)
     first = stopped()
-    assert session.rest == "Go on"
-    session.go_on()
-    assert (session.busy, session.rest) == (True, "")
+    assert session.unfinished
+    session.again()
+    assert (session.busy, session.unfinished) == (True, False)
     assert first < stopped() < 5.0  # from where it was stopped
     session.set(rate=0.5, slow=False)
     settled(session)
-    assert session.rest == ""
+    assert not session.unfinished
     session.set(fail=True)
     settled(session)
-    assert session.rest == "Run again"
+    assert session.unfinished
 
 
 def test_the_latest_wins(session):

@@ -32,7 +32,7 @@ export function render({model, el}) {
   const bar = h("i")
   const track = h("div", {class: "track"}, bar)
   const curve = h("div", {class: "curve"})
-  const stop = h("button", {type: "button", class: "stop", onclick: () => model.send_msg(stateOf(model).busy ? {stop: true} : {on: true})}, "Stop")
+  const stop = h("button", {type: "button", class: "stop", onclick: () => model.send_msg(stateOf(model).busy ? {stop: true} : {again: true})}, "Stop")
   const said = h("div", {class: "muted small", role: "status"})
   const copies = [["Python", "python"], ["Command", "command"], ["Link", "link"]].map(([label, key]) =>
     h("button", {type: "button", title: `copy as ${label}`, onclick: async () => {
@@ -45,11 +45,11 @@ export function render({model, el}) {
     h("div", {class: "row copies"}, h("span", {class: "muted small"}, "Copy as"), copies), said)
   follow(model, (state) => {
     el.classList.toggle("busy", state.busy)
-    el.classList.toggle("rest", Boolean(state.rest))
+    el.classList.toggle("rest", state.unfinished)
     text.textContent = state.text
-    stop.disabled = !state.busy && !state.rest
-    stop.textContent = state.rest || "Stop"
-    stop.title = state.rest ? "Run it to its end" : ""
+    stop.disabled = !state.busy && !state.unfinished
+    stop.textContent = state.unfinished ? "Run again" : "Stop"
+    stop.title = state.unfinished ? "Run it to its end" : ""
     track.classList.toggle("unknown", state.busy && state.part == null)
     bar.style.width = state.part == null ? "" : `${100 * state.part}%`
     curve.replaceChildren(...state.curves.flatMap((one) => [spark(one), h("div", {class: "muted axis"}, h("span", {}, one.measure),
