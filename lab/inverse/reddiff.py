@@ -82,7 +82,7 @@ class REDDiff(NamedTuple):
         optimizer: *adam* (betas 0.9, 0.99) or *sgd*.
         dispersion: s, the answer is a Gaussian of this width; traced.
         reduction: *mean*, as released, divides the data term by m and the prior by n; *sum* does not.
-        decay: of an sgd rate, ``rate / (1 + decay step)``; traced.
+        decay: of the rate, ``rate / (1 + decay step)``; traced.
         levels: the steps of the forward process, beta from 1e-4 to 0.02; only its part up to ``latest`` is visited.
         latest: a share of the levels: at the last ones the linear weight is 157.
     """

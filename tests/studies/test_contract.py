@@ -280,6 +280,31 @@ def test_limits_of_the_data_are_enforced(study):
 
 
 @running
+@pytest.mark.slow
+def test_what_is_said_to_have_no_effect_has_none(study, result):
+    made = study()
+    traced = [name for name, p in study.parameters().items() if isinstance(p, Real) and p.traced]
+    idle = {name: _neighbour(study, name) for name in traced if made.idle(name)}
+    if idle:
+        after = made.but(**idle).run()
+        for name in result.data_vars:
+            np.testing.assert_array_equal(after[name], result[name], err_msg=name)
+
+
+def test_an_option_of_data_has_an_effect_where_they_have_it(study):
+    made = study()
+    for name in set(study.data_options) - {"seed"}:
+        sets = [entry for entry in study.sets() if not study.parameters()[name].when]
+        for entry in sets:
+            idle = study(data=entry.name).idle(name)
+            assert bool(idle) == (name not in entry.options)
+            assert not idle or idle.startswith("has an effect only when data is ")
+        if sets:
+            mine = datasets.Data("mine", "Mine", made.load().kind, dict(made.load().arrays), "me", "mine")
+            assert study(data=mine).idle(name)
+
+
+@running
 def test_sweep_is_the_run_with_one_dimension_more(study, result, moved, swept):
     name, values = moved
     assert list(swept[name].values) == values

@@ -72,7 +72,7 @@ class REDDiff(Imaging):
         doc="mean, as released, divides the data term by the number of measurements and the prior's by that of pixels",
     )
     decay = Real(
-        0.0, bounds=(0, 100), soft=(0, 0.1), label="decay", group="more", when={"optimizer": "sgd"},
+        0.0, bounds=(0, 100), soft=(0, 0.1), label="decay", group="more",
         doc="the rate at step i is η / (1 + decay i)",
     )
     latest = Real(
