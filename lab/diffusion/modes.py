@@ -16,8 +16,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jaxtyping import Array, Float, Int
-from scipy import optimize
 
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture, log_joint, widened
@@ -92,7 +92,8 @@ def classifier(x: Any, classes: Any, penalty: float = _PENALTY) -> Logistic:
         slope = np.concatenate([(points.T @ apart + penalty * weights).ravel(), apart.sum(axis=0)])
         return float(((total - logits) * one_hot).sum() + penalty / 2 * (weights**2).sum()), slope
 
-    best = optimize.minimize(loss, np.zeros((d + 1) * modes), jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
+    begin, most = np.zeros((d + 1) * modes), {"maxiter": 500}
+    best = scipy.optimize.minimize(loss, begin, jac=True, method="L-BFGS-B", options=most).x
     return Logistic(jnp.asarray(best[: d * modes].reshape(d, modes)), jnp.asarray(best[d * modes :]))
 
 
@@ -136,9 +137,7 @@ def radius_squared(dimension: int, deviations: float = 4.0) -> float:
     >>> round(radius_squared(2), 9)
     16.0
     """
-    from scipy import stats
-
-    return float(stats.chi2.isf(np.exp(-(deviations**2) / 2), dimension))
+    return float(2 * scipy.special.gammainccinv(dimension / 2, np.exp(-(deviations**2) / 2)))
 
 
 @jit

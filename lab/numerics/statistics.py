@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 
 
 class Interval(NamedTuple):
@@ -56,8 +57,6 @@ def student(count: Any, share: float = 0.95) -> Any:
     Raises:
         ValueError: a share outside (0, 1).
     """
-    from scipy.stats import t
-
     if not 0 < share < 1:
         raise ValueError(f"share = {share}, but it must be between 0 and 1")
-    return t.ppf((1 + share) / 2, np.asarray(count) - 1)
+    return scipy.special.stdtrit(np.asarray(count) - 1.0, (1 + share) / 2)

@@ -4,8 +4,7 @@ from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
-import scipy.sparse
+import scipy
 from jaxtyping import Array, Float, Int
 
 from lab.choices import chosen

@@ -25,10 +25,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
-from scipy.optimize import linear_sum_assignment
 
 from lab.choices import chosen
 from lab.numerics import Loop, Reason, pure, random
@@ -332,7 +332,7 @@ def exact_gap(x: Any, y: Any, cost: Cost = "squared") -> ExactGap:
 
 def _assigned(matrix: ArrayLike, each: ArrayLike) -> tuple[float, float, np.ndarray, np.ndarray]:
     matrix, each = np.asarray(matrix, float), np.asarray(each, float)
-    rows, columns = linear_sum_assignment(matrix)
+    rows, columns = scipy.optimize.linear_sum_assignment(matrix)
     least = matrix[rows, columns]
     alpha = _potentials(matrix[:, columns] - least[None])
     beta = (matrix - alpha[:, None]).min(axis=0)

@@ -16,9 +16,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
-from scipy import optimize
 
 from lab import precision
 from lab.choices import chosen
@@ -120,7 +120,7 @@ def _least(matrices: Any) -> np.ndarray:
     matrices = np.asarray(matrices)
     made = np.empty(matrices.shape[:-2], matrices.dtype)
     for index in np.ndindex(made.shape):
-        made[index] = matrices[index][optimize.linear_sum_assignment(matrices[index])].mean()
+        made[index] = matrices[index][scipy.optimize.linear_sum_assignment(matrices[index])].mean()
     return made
 
 

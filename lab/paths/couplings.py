@@ -25,11 +25,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
+import scipy
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
-from scipy.spatial.distance import cdist
 
 from lab import ot
 from lab.choices import chosen
@@ -318,7 +317,8 @@ def _assign_batches(x0: ArrayLike, x1: ArrayLike, size: ArrayLike) -> np.ndarray
     order = np.arange(len(x0), dtype=np.int32)
     for first in range(0, len(x0) - size + 1 if size > 1 else 0, size):
         rows = slice(first, first + size)
-        order[rows] = first + scipy.optimize.linear_sum_assignment(cdist(x1[rows], x0[rows], "sqeuclidean"))[1]
+        cost = scipy.spatial.distance.cdist(x1[rows], x0[rows], "sqeuclidean")
+        order[rows] = first + scipy.optimize.linear_sum_assignment(cost)[1]
     return order
 
 

@@ -19,7 +19,10 @@ from lab.sweeps.single import run
 BOXES = (Path(__file__).parent / "boxes.js").read_text()
 
 
-STAGES = {1440: 1036, 800: 614}  # the width of a hero, by that of the window; the smaller one is that of a notebook in 1440
+STAGES = {
+    1440: 1036,
+    800: 614,
+}  # the width of a hero, by that of the window; the smaller one is that of a notebook in 1440
 
 
 def _figures(study, window):

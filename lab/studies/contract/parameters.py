@@ -318,6 +318,9 @@ def choices(allowed: Sequence[Any]) -> str:
     Args:
         allowed: values of a parameter; a range is told by its beginning.
 
+    Returns:
+        the values with *or* between them.
+
     Examples:
         >>> from lab.studies.contract import choices
         >>> choices((0.1, "auto")), choices(range(1, 100))

@@ -12,6 +12,7 @@ from .exact import dimensions, line, of_groups, shared
 
 _STEPS = (5, 10, 20, 40)
 _NOISES = (0.001, 0.005, 0.02, 0.1, 0.3, 1.0)
+_NAMED = 40  # pixels of an image with room for its name
 NAMES = {"mse": "mean squared error", "perc": "unlike gradients", "1-ssim": "1 - SSIM", "own": "your metric"}
 _WAYS = ("random", "searched", "by gradients", "zero", "ancestral", "posterior mean")
 LABELS = {"random": "random", "searched": "searched", "nearby": "nearby", "by gradients": "by gradients", "zero": "x_T = 0",
@@ -33,9 +34,6 @@ def way_score(result: xr.Dataset, way: str) -> float:
 
 
 # ---- one run -----------------------------------------------------------------------------------------------------
-
-
-_NAMED = 40  # pixels of an image with room for its name
 
 
 def _images(result: xr.Dataset) -> Any:

@@ -43,27 +43,20 @@ class PotentialFlows(Study):
     own: ClassVar[Any] = None
     """A generator that is not trained here; see ``traversal_study``."""
 
-    data = DataSource(
-        "noisy-moons", doc="a named set of samples, or yours: where points go, and what a generator is trained on"
-    )
-    potential = Choice(
-        list(KINDS[::-1]), doc="ripples: sums of plane waves; quadratic: each equation takes the source to the data's mean and "
-        "covariance, by the same map",
-    )
+    data = DataSource("noisy-moons", doc="a named set of samples, or yours: where points go, and what trains a generator")
+    potential = Choice(list(KINDS[::-1]), doc="ripples: sums of plane waves; quadratic: each equation takes the source to "
+                       "the data's mean and covariance, by the same map")
     time = positive(1.5, (0.2, 6), label="end", symbol="T", unit="time", doc="how long points climb")
     speed = positive(
         1.0, (0.2, 3), label="speed", symbol="c", doc="of waves; its square is the diffusivity of heat. Moves the height of "
         "quadratic potentials, not their points",
     )
-    amplitude = positive(
-        1.0, (0.1, 3), label="amplitude", symbol="B", when={"potential": ("ripples",)}, doc="of the ripples together"
-    )
-    wavelength = positive(
-        4.0, (1, 10), label="wavelength", when={"potential": ("ripples",)}, group="more", doc="of the ripples, in units of z"
-    )
-    particles = size(
-        120, (3, 1000), (50, 1000), label="points", symbol="n", group="more", doc="that are carried along the exact flows"
-    )
+    amplitude = positive(1.0, (0.1, 3), label="amplitude", symbol="B", when={"potential": ("ripples",)},
+                         doc="of the ripples together")
+    wavelength = positive(4.0, (1, 10), label="wavelength", when={"potential": ("ripples",)}, group="more",
+                          doc="of the ripples, in units of z")
+    particles = size(120, (3, 1000), (50, 1000), label="points", symbol="n", group="more",
+                     doc="that are carried along the exact flows")
     downhill = Switch(False, group="more", doc="points go down the gradient instead, z' = -∇u, as some texts have it")
 
     train_steps = Whole(0, bounds=(0, 100_000), soft=(0, 5000), label="training steps", traced=False,
