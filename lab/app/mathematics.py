@@ -4,7 +4,6 @@ from pathlib import Path
 
 import bokeh
 import panel as pn
-import panel.models.mathjax  # registers the model, so that the page asks this server for MathJax and no other
 import param
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -40,9 +39,9 @@ def _one_line(token: Token) -> str:
 
 
 class Formulas(View):
-    """The same in a notebook. (A type whose name begins with an underscore Bokeh does not tell the browser of.)"""
+    """The text with its formulas. (A type whose name begins with an underscore Bokeh does not tell the browser of.)"""
 
-    code = param.String("")  # of MathJax
+    code = param.String("", doc="of MathJax; where it is empty the browser asks for it where it got Bokeh")
 
     _esm = source("mathjax.js")
     css = _CSS
@@ -51,19 +50,10 @@ class Formulas(View):
 def mathematics(text: str) -> pn.viewable.Viewable:
     """The pane that shows it. Formulas are drawn as SVG outlines: they need no font and follow the theme's ink.
 
-    The page must have been begun with ``pn.extension("mathjax")`` where the pane is added after loading. To a notebook MathJax
-    is sent with the pane, or each notebook would hold its two megabytes.
+    No page has to load the two megabytes of MathJax before it is shown. A notebook is sent them with the pane.
     """
-    if watch.in_notebook():
-        code = (Path(bokeh.__file__).parent / "server/static/js/bokeh-mathjax.min.js").read_text("utf-8")
-        made = Formulas(code=code, css_classes=["mathematics"])
-        made.draw(text=to_html(text))
-        return made
-    return pn.pane.LaTeX(
-        to_html(text),
-        renderer="mathjax",
-        sizing_mode="stretch_width",
-        margin=0,
-        stylesheets=[_CSS],
-        css_classes=["mathematics"],
-    )
+    scripts = Path(bokeh.__file__).parent / "server/static/js"
+    code = (scripts / "bokeh-mathjax.min.js").read_text("utf-8") if watch.in_notebook() else ""
+    made = Formulas(code=code, css_classes=["mathematics"])
+    made.draw(text=to_html(text))
+    return made

@@ -340,14 +340,14 @@ def _says(sentence: str, title: str) -> pn.Template:
 
 
 def _begin() -> None:
-    """Load what draws on a page, once; and where one is being made, what sets formulas: a tab opened later needs it."""
+    """Load what draws on a page, once; and where one is being made, what its widgets look like."""
     from lab.studies.draw.look import backends
 
     backends("bokeh")
     if pn.state.curdoc is not None:
         from panel import ui  # not above: its import sets its design for all that a notebook shows
 
-        pn.extension("mathjax", design=ui.MaterialUIDesign)
+        pn.extension(design=ui.MaterialUIDesign)
 
 
 def _shell(main, *, title: str, owner: Any, column=None, search=None, bar=None, crumbs: tuple[str, ...] = ()):

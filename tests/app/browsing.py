@@ -36,7 +36,6 @@ def open_page(app: Callable[[], Any], width: int = 1440, scheme: str = "light") 
     """Serve what ``app`` makes, open it; gives the playwright page and the log."""
     from playwright.sync_api import sync_playwright
 
-    pn.extension("mathjax")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

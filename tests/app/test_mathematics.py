@@ -29,6 +29,19 @@ def test_prices_and_tags_are_text():
 
 
 @pytest.mark.browser
+def test_formulas_are_read_as_written_where_what_sets_them_does_not_come():
+    with open_page(lambda: pn.Column(mathematics(Halving.mathematics))) as (page, _):
+        page.locator(".mathematics mjx-container svg").first.wait_for(timeout=20_000)
+        asked = []
+        page.route("**/bokeh-mathjax*", lambda route: (asked.append(route.request.url), route.abort()))
+        page.reload()
+        page.locator(".mathematics em").first.wait_for(timeout=20_000)
+        assert len(asked) == 1
+        assert page.locator(".mathematics mjx-container").count() == 0
+        assert any(r"\(" in text for text in page.locator(".mathematics p").all_inner_texts())
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("late", [False, True])
 def test_it_is_drawn_without_asking_anyone_else(late):
     def app():
