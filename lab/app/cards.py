@@ -18,6 +18,7 @@ import lab.studies.draw as drawing
 from lab import figures
 from lab.numerics import Progress
 from lab.studies import Picture
+from lab.studies.contract import as_text
 
 from . import faults, theme
 from .ghost import Ghost
@@ -109,6 +110,7 @@ class Card:
         self._ghost = Ghost() if picture.along is None and picture.turns is None else None
         self._lit = Lit()
         self._told: dict[str, Any] = {}
+        self._judged: Any = None
         self._found = ""
         self.player = self._reel.player if self._reel else None
         under = [self.player] if self.player and not high else []
@@ -144,13 +146,28 @@ class Card:
         if session.result is None or not session.fresh or self.folded:
             return
         if self.picture.along is not None:
-            self._rule_out(self._idle())
-            if self.why:
-                session.leave(self.picture)
-            elif self.head.seen or not session.live:
+            if not self.why and (self.head.seen or not session.live):
                 self._sweep(_QUIET)
         elif self._drawn is not session.result:
             self._show(session.result)
+
+    def judge(self) -> None:
+        """Of a picture of several runs say at once whether they can show something; what they showed to be of no use is
+        tried anew where the data or a choice are others."""
+        study, data = self.session.study, self.session.data
+        if self.picture.along is None or data is None:
+            return
+        try:
+            idle = self.picture.idle(study, data)
+        except (ValueError, TypeError):  # the sweep says so where the card can be read
+            idle = ""
+        parameters = study.parameters()
+        choices = {name: as_text(value) for name, value in study.values().items() if not parameters[name].traced}
+        if (now := (idle, data.sha256, choices)) != self._judged:
+            self._judged = now
+            self._rule_out(idle)
+            if idle:
+                self.session.leave(self.picture)
 
     def retheme(self) -> None:
         """Draw again in the session's theme."""
@@ -362,14 +379,6 @@ class Card:
             if self._reel is not None:
                 self._reel.fill(result, self._theme, self._room, self._wide)
         self._rule_out(why)
-
-    def _idle(self) -> str:
-        """Why runs along a parameter would show nothing here."""
-        assert self.session.data is not None
-        try:
-            return self.picture.idle(self.session.study, self.session.data)
-        except (ValueError, TypeError):  # the sweep says so where the card can be read
-            return ""
 
     def _rule_out(self, why: str) -> None:
         if why != self.why:

@@ -76,7 +76,11 @@ def control(name: str, parameter: Parameter, limits: Any) -> dict[str, Any]:
     title = symbol(parameter)
     doc = meaning(name, parameter)
     unit = f" ({parameter.unit})" if parameter.unit and parameter.unit != "1" else ""
-    item: dict[str, Any] = {"name": name, "title": title, "doc": doc + unit, "brief": brief(doc) + unit}
+    when = {
+        other: {"least": of.start} if isinstance(of, range) else {"among": [as_text(value) for value in of]}
+        for other, of in parameter.when.items()
+    }
+    item: dict[str, Any] = {"name": name, "title": title, "doc": doc + unit, "brief": brief(doc) + unit, "when": when}
     match parameter:
         case Choice():
             options = [str(option) for option in parameter.objects]

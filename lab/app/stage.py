@@ -108,7 +108,9 @@ class Cards:
             css=theme.asset("hero.css"),
             css_classes=["hero"],
         )
+        self._judge()
         self._fold()
+        session.param.watch(self._judge, ["study", "data"])
         session.param.watch(self._follow, ["result", "fresh"])
         session.param.watch(self._retheme, "dark")
         self._follow()
@@ -135,6 +137,10 @@ class Cards:
         except (ValueError, TypeError):
             asked = picture.when
         return {key: allowed[0] for key, allowed in asked.items() if values[key] not in allowed}
+
+    def _judge(self, *_: Any) -> None:
+        for card in self.cards:
+            card.judge()
 
     def _follow(self, *_: Any) -> None:
         session = self._session

@@ -25,8 +25,10 @@
     for (const axis of plot.model.below) {  // its name stands below the middle of the axes
       if (!axis.visible || !axis.axis_label) continue
       pen.font = `${axis.axis_label_text_font_style} ${axis.axis_label_text_font_size} ${axis.axis_label_text_font}`
-      const half = Math.max(...axis.axis_label.split("\n").map((each) => pen.measureText(each).width)) / 2
-      const middle = (frame.x0 + frame.x1) / 2, beyond = Math.max(half - middle, middle + half - plot.bbox.width)
+      const wide = (text) => Math.max(...text.split("\n").map((each) => pen.measureText(each).width))
+      const middle = axis.axis_label_align === "start" ? frame.x0 : (frame.x0 + frame.x1) / 2  // of the name with blanks ahead
+      const right = middle + wide(axis.axis_label) / 2, left = right - wide(axis.axis_label.replace(/^\u00a0+/gm, ""))
+      const beyond = Math.max(-left, right - plot.bbox.width)
       if (beyond > 1) found.push(`${plot.model.name}: the name “${axis.axis_label}” of an axis is cut by ${beyond.toFixed(0)} px`)
     }
     const say = (what) => found.push(`${plot.model.name ?? plot.model.title?.text ?? ""}: ${what}`)

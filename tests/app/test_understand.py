@@ -224,10 +224,9 @@ def test_runs_along_what_has_no_effect_are_not_computed(session, monkeypatch):
     with pytest.raises(ValueError, match="with regularizer = quadratic there is nothing to show: choose entropic"):
         session.study.picture_result(card.picture)
     cards._folded._handle_msg({"name": "against_gamma"})
-    _settled(session)
-    wait(lambda: not card.why)
-    assert card.view.visible
-    assert len(asked) == 2
+    assert card.view.visible  # before the run
+    assert [chip["name"] for chip in _state(cards._folded)["chips"]] == ["links", "off"]
+    wait(lambda: len(asked) == 2)
 
 
 @pytest.mark.slow

@@ -74,8 +74,20 @@ const toggle = (item, send) => {
 const CONTROLS = {number, segmented: oneOf(segments), select: oneOf(select), switch: toggle}
 
 export function render({model, el}) {
-  const send = (name, text) => model.send_msg({name, text})
-  let drawn = "", parts = {}
+  let drawn = "", parts = {}, values = {}
+  const fits = ({among, least}, text) => among ? among.includes(text) : Number(text) >= least
+  const mark = (name, off) => {
+    const {element} = parts[name]
+    element.classList.toggle("off", Boolean(off))
+    element.title = off || ""
+    for (const input of element.querySelectorAll("input, select, button")) input.disabled = Boolean(off)
+  }
+  const send = (name, text) => {
+    model.send_msg({name, text})
+    values = {...values, [name]: text}
+    for (const item of stateOf(model).groups.flatMap((group) => group.items)) if (name in item.when)  // at once: the page may compile first
+      mark(item.name, Object.entries(item.when).every(([other, of]) => fits(of, values[other])) ? "" : `has no effect with this ${name}`)
+  }
   follow(model, (state) => {
     const shape = JSON.stringify(state.groups)
     if (shape !== drawn) {
@@ -95,12 +107,12 @@ export function render({model, el}) {
       drawn = shape
       if (focused) el.querySelector(`[name="${focused}"][type="${type}"]`)?.focus()
     }
+    values = state.values
     for (const [name, part] of Object.entries(parts)) {
       part.show(state.values[name])
       part.element.toggleAttribute("data-live", state.live)
       if (state.live) part.element.dataset.live = "yes"
-      const off = state.off[name]
-      part.element.classList.toggle("off", Boolean(off))
+      mark(name, state.off[name])
       const refused = name === state.at
       part.element.toggleAttribute("data-refused", refused)
       if (refused) {
@@ -108,9 +120,7 @@ export function render({model, el}) {
         const fold = part.element.closest("details")
         if (fold) fold.open = true
       }
-      part.element.title = off || ""
       for (const input of part.element.querySelectorAll("input, select, button")) {
-        input.disabled = Boolean(off)
         if (input.type !== "submit" && input.type !== "button") input.setAttribute("aria-invalid", refused)
       }
     }

@@ -17,8 +17,15 @@ if (w > 0 && h > 0) {
   const cx = x.reset_start + share * dx, cy = y.reset_start + share * dy
   if (dx / dy < w / h) dx = dy * w / h; else dy = dx * h / w
   x.start = cx - share * dx; x.end = x.start + dx; y.start = cy - share * dy; y.end = y.start + dy
-  const beyond = share == 0 && dx > 1.3 * (x.reset_end - x.reset_start)  // the label stands below the picture, not the card
-  for (const axis of fig.below) if (axis.axis_label != null) axis.axis_label_align = beyond ? "start" : "center"
+  // its name stands below the picture, not the card: Bokeh has the middle of one that is at the start there, so blanks go ahead
+  const part = (x.reset_end - x.reset_start) / dx, pen = document.createElement("canvas").getContext("2d")
+  const beyond = share == 0 && part < 1 / 1.3
+  for (const axis of fig.below) if (axis.axis_label != null) {
+    pen.font = `${axis.axis_label_text_font_size} ${axis.axis_label_text_font}`
+    const ahead = "\\u00a0".repeat(beyond ? Math.round(part * w / pen.measureText("\\u00a0").width) : 0)
+    const axis_label = axis.axis_label.split("\\n").map((line) => ahead + line.replace(/^\\u00a0+/, "")).join("\\n")
+    axis.setv({axis_label, axis_label_align: beyond ? "start" : "center"}, {sync: false})
+  }
 }
 """
 

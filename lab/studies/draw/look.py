@@ -89,6 +89,10 @@ class Theme:
         """The width of a letter in the same units, where the width of the picture is known."""
         return LETTER_WIDTH / _LINE * self.height(wide, tall, lines)
 
+    def across(self, words: str) -> float:
+        """The width of a text as a share of the axes."""
+        return _width(words) / (self.wide - _BESIDE) if self.wide > _BESIDE else len(words) * self.letter
+
     def lines(self, words: str, share: float = 0.0) -> str:
         """A text in as many lines as the axes are wide, each as long as it may be; or a share of a picture without axes."""
         letters = share * self.wide / LETTER_WIDTH or 1 / self.letter

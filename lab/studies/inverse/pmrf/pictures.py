@@ -51,7 +51,7 @@ def _plane(result: xr.Dataset) -> Any:
         clear = np.abs(at - last).max() > 0.06  # of the number before
         named.append(str(k) if clear else "")
         last = at if clear else last
-    floor = float(result.w2_floor)
+    floor, wide = float(result.w2_floor), max(draw.current().across(name) for name, _ in rows)
     rows += [("level line: two samples of X", draw.MUTED)] if floor else []
     return draw.plot(
         draw.curve(*result.curve.values, color=draw.MUTED, dash=True),
@@ -60,7 +60,7 @@ def _plane(result: xr.Dataset) -> Any:
         *marks,
         draw.points([mse["PMRF"]], [w2["PMRF"]], color=draw.SOURCE, size=4.5),
         draw.hline(floor if floor else np.nan),
-        *draw.legend(rows, low + 0.52 * (right - low), (0.0, 0.98 * top)),
+        *draw.legend(rows, low + min(0.52, 0.97 - wide) * (right - low), (0.0, (0.98 if wide < 0.45 else 0.9) * top)),
         xlabel="E|X - X̂|²", ylabel="W₂ from the law of X", xlim=(low, right), ylim=(-0.04 * top, top), height=400,
         note=f"large point: K = {_steps(result)}",
     )

@@ -98,14 +98,16 @@ def _chord(result: xr.Dataset) -> Any:
         angle = np.interp(np.arctan2(run.a.values, run.m.values), theta, phi)
         x, y = r * np.cos(angle), r * np.sin(angle)
         layers += [draw.curve(x, y, color=tint), draw.points(x[tenths], y[tenths], color=tint, size=0.5)]
-    middle, letter = total / 2, draw.current().letter
-    right = max(1.3, 0.84 / (1 - max(map(len, shown)) * letter))
+    middle, look = total / 2, draw.current()
+    letter, little = look.letter, look.across(max(shown, key=len)) > 0.4
+    rows = [(_SHORT.get(name, name) if little else name, tint) for name, tint in shown.items()]
+    right = max(1.3, 0.84 / (1 - max(len(name) for name, _ in rows) * letter))
     return draw.plot(
         *layers,
         draw.text([0.13 * np.cos(middle)], [0.13 * np.sin(middle)], "Φ"),
         draw.text([1.02], [0.02], "noise", color=draw.SOURCE),
         draw.text([1.03 * np.cos(total)], [1.03 * np.sin(total)], "data", color=draw.TARGET),
-        *draw.legend(list(shown.items()), 0.84, (1 - max(0.8, 25 * letter * right), 1.0)),
+        *draw.legend(rows, 0.84, (1 - max(0.8, 25 * letter * right), 1.0)),
         xlabel="r cos φ", ylabel="r sin φ", equal=True, height=380, xlim=(0, right),
         ylim=(0, 1.06), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1),
     )

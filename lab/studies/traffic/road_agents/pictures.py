@@ -30,9 +30,9 @@ def _strip(result: xr.Dataset, now: int, lower: float, labels: np.ndarray, names
     (left, right), (_, high) = scene.limits(result)
     here = result.position.values[now] - scene.camera(result)[now] + np.array([0, lower])
     words = [draw.text([left + 0.01 * (right - left)], [high + lower + 1], title, color=draw.INK, up="top")]
-    place, letter = right, draw.current().letter * (right - left)
+    place = right
     for name, tint, mark in reversed([*zip(names, TINTS, _MARKS, strict=True)]):
-        place -= (len(name) + 3) * letter
+        place -= draw.current().across(f"{mark}  {name} ") * (right - left)
         words.append(draw.text([place], [high + lower + 1], f"{mark} {name}", color=tint, up="top"))
     y = np.array([2.0, 6.0, 10.0]) + lower
     rules = [draw.segments([left] * 3, y, [right] * 3, y, color=draw.MUTED, width=0.3)] if scene.simulated(result) else []
