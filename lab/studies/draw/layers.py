@@ -13,6 +13,7 @@ SAYS = hv.Dimension("says")  # the direct label of a layer
 TINT = hv.Dimension("tint")  # and its colour
 GRIP = hv.Dimension("grip")  # of points that a hand may drag
 TABLE = hv.Dimension("table")  # the columns that the words of a table tell
+_FAINT = 0.55  # of the colour of a family, for its first: its line and its name are to be seen
 COLUMNS: dict[str, Any] = {"datatype": ["dictionary"]}  # of a layer's data: bare arrays are drawn sooner than a table
 
 
@@ -56,7 +57,7 @@ def colours(n: int, ordered: bool = False, color: str = SOURCE) -> list[str]:
         5
     """
     if ordered:
-        return list(ramp((blend(color, 0.35), current().colour(color), current().ink), n + 1))[:n]
+        return list(ramp((blend(color, _FAINT), current().colour(color), current().ink), n + 1))[:n]
     series = current().series
     return [series[i % len(series)] for i in range(n)]
 
