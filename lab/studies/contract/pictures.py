@@ -154,7 +154,7 @@ class Picture:
         return f"the sweep is also over {', '.join(more)}: choose one value" if more else ""
 
     def _of_others(self, result: xr.Dataset) -> str:
-        given = sweeping.parameters(result)
+        given = sweeping.parameters(result) if self.when else {}  # what is no run of a study has none
         return self._unless({name: given[name] for name in self.when if name not in result.dims})
 
     def _unless(self, given: Mapping[str, Any], asked: Mapping[str, Sequence[Any]] | None = None) -> str:
