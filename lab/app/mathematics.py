@@ -14,8 +14,8 @@ from lab import watch
 from .view import View, source
 
 _CSS = """
-:host { color: inherit; font-size: 13.5px; line-height: 1.6; max-width: 46em; }
-:host p, :host ul, :host ol { margin: 0 0 10px; }
+:host { color: inherit; font-size: 13.5px; line-height: 1.6; max-width: 54em; }
+:host p, :host ul, :host ol { margin: 0 0 10px; max-width: 46em; }
 :host h1, :host h2, :host h3, :host h4 { font-size: 13.5px; font-weight: 700; margin: 18px 0 6px; }
 :host mjx-container { color: inherit; }
 :host mjx-container[display="true"] { display: block; margin: 12px 0; overflow-x: auto; overflow-y: hidden; }

@@ -86,7 +86,7 @@ export function render({model, el}) {
     model.send_msg({name, text})
     values = {...values, [name]: text}
     for (const item of stateOf(model).groups.flatMap((group) => group.items)) if (name in item.when)  // at once: the page may compile first
-      mark(item.name, Object.entries(item.when).every(([other, of]) => fits(of, values[other])) ? "" : `has no effect with this ${name}`)
+      mark(item.name, Object.entries(item.when).every(([other, of]) => !(other in values) || fits(of, values[other])) ? "" : `has no effect with this ${name}`)
   }
   follow(model, (state) => {
     const shape = JSON.stringify(state.groups)

@@ -2,7 +2,7 @@
 const load = ({code}) => new Promise((done, failed) => {
   const script = document.createElement("script"), beside = document.querySelector('script[src*="/bokeh.min.js"], script[src*="/bokeh-3"]')
   if (code || !beside) script.textContent = code
-  else Object.assign(script, {src: beside.src.replace("/bokeh", "/bokeh-mathjax"), onload: done, onerror: failed})
+  else Object.assign(script, {src: beside.src.replace(/\/bokeh(?=[^/]*$)/, "/bokeh-mathjax"), onload: done, onerror: failed})
   document.head.append(script)
   if (!script.src) done()
 })
