@@ -227,6 +227,7 @@ def test_runs_along_what_has_no_effect_are_not_computed(session, monkeypatch):
     assert card.view.visible  # before the run
     assert "against_gamma" not in {chip["name"] for chip in _state(cards._folded)["chips"]}
     wait(lambda: len(asked) == 2)
+    session.close()
 
 
 @pytest.mark.slow
