@@ -1,8 +1,8 @@
 """Programs are compiled before anybody waits for them: in a process of their own, behind everything else on the machine.
 
 It runs the default of each study, the one that is opened first, and what it compiles is kept ready to run, so that the server
-reads it. It is halted while a page is opened, which it would slow even from behind, and ends with the server, whatever ends
-that.
+reads it. What is opened is taken up with the next program: what it was at waits. It is halted while a page is opened, which it
+would slow even from behind, and ends with the server, whatever ends that.
 """
 
 import atexit
@@ -27,6 +27,10 @@ _process: subprocess.Popen | None = None
 _halted = False
 
 
+class _Aside(BaseException):
+    """Another study is opened. Not an Exception, which what compiles may take for a program that can't be read."""
+
+
 def begin(slugs: Iterable[str]) -> None:
     """Start it, for these studies in this order; a process has one."""
     global _process, _halted
@@ -47,7 +51,7 @@ def give_way(halt: bool) -> None:
 
 
 def first(slug: str) -> None:
-    """This study is opened: if it waits, it is next."""
+    """This study is opened: if it waits, it goes before all others, and before the one that is under way."""
     if _process is not None and _process.stdin is not None:
         with suppress(OSError, ValueError):  # it is through, and gone
             print(slug, file=_process.stdin, flush=True)
@@ -57,32 +61,51 @@ def main(slugs: Iterable[str]) -> None:
     """What that process does."""
     with suppress(AttributeError, OSError):
         os.nice(19)
-    waiting = deque(slugs)
-    threading.Thread(target=_listen, args=(waiting,), daemon=True).start()
-    from lab import memory, studies
+    waiting, opened = deque(slugs), threading.Event()
+    threading.Thread(target=_listen, args=(waiting, opened), daemon=True).start()
+    import jax
+
     from lab.home import start
+
+    start(ready=True)
+    jax.monitoring.register_event_listener(lambda event, **_: _look(event, opened))
+    while waiting:
+        _take(waiting, opened)
+
+
+def _take(waiting: deque[str], opened: threading.Event) -> None:
+    """Run the default of the first that waits; put it behind the one that is opened meanwhile."""
+    from lab import memory, studies
 
     from . import kept
 
-    start(ready=True)
-    while waiting:
-        slug = waiting.popleft()
-        try:
-            study, warm = studies.find(slug)(), None
-            kept.identity(type(study))  # kept too: to read the sources takes a while
-            for _ in range(2):  # what one moves starts from the run before, by programs of its own
-                warm = study.execute(warm=warm).warm
-                if warm is None:
-                    break
-        except Exception as refusal:  # of anybody's study; the others are still to be compiled
-            print(f"the default of {slug} can't be run: {refusal}", file=sys.stderr)
-        memory.release(_MOST)
+    opened.clear()
+    slug = waiting.popleft()
+    try:
+        study, warm = studies.find(slug)(), None
+        kept.identity(type(study))  # kept too: to read the sources takes a while
+        for _ in range(2):  # what one moves starts from the run before, by programs of its own
+            warm = study.execute(warm=warm).warm
+            if warm is None:
+                break
+    except _Aside:
+        waiting.insert(1, slug)
+    except Exception as refusal:  # of anybody's study; the others are still to be compiled
+        print(f"the default of {slug} can't be run: {refusal}", file=sys.stderr)
+    memory.release(_MOST)
 
 
-def _listen(waiting: deque[str]) -> None:
+def _look(event: str, opened: threading.Event) -> None:
+    """Before a program is compiled: whether another study is opened."""
+    if opened.is_set() and event.endswith("compile_requests_use_cache"):
+        raise _Aside
+
+
+def _listen(waiting: deque[str], opened: threading.Event) -> None:
     for line in sys.stdin:
         slug = line.strip()
         with suppress(ValueError):
             waiting.remove(slug)
             waiting.appendleft(slug)
+            opened.set()
     os._exit(0)  # the server is gone

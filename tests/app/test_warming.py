@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from contextlib import suppress
@@ -30,10 +31,50 @@ def test_what_is_opened_is_next_and_the_end_of_the_server_is_its_end(monkeypatch
     ended = []
     monkeypatch.setattr(os, "_exit", ended.append)
     monkeypatch.setattr(sys, "stdin", io.StringIO("c\nno-such-study\nb\n"))
-    waiting = deque("abc")
-    warming._listen(waiting)
+    waiting, opened = deque("abc"), threading.Event()
+    warming._listen(waiting, opened)
     assert waiting == deque("bca")
+    assert opened.is_set()
     assert ended == [0]
+
+
+def test_what_is_opened_comes_before_what_is_under_way(monkeypatch):
+    import jax
+    import jax.numpy as jnp
+
+    waiting, opened, ran = deque(["a", "b", "c"]), threading.Event(), []
+
+    class Default:
+        """Of ``a``: the page of ``b`` is opened between its two programs."""
+
+        def __init__(self, slug):
+            self.slug = slug
+
+        def execute(self, warm):
+            jax.jit(lambda x: x + len(ran))(jnp.arange(3.0))
+            if self.slug == "a" and not ran:
+                waiting.remove("b")
+                waiting.appendleft("b")
+                opened.set()
+            ran.append(self.slug)
+            jax.jit(lambda x: x * len(ran))(jnp.arange(5.0))
+            ran.append(self.slug)
+            return self
+
+    Default.warm = None  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setattr("lab.studies.find", lambda slug: lambda: Default(slug))
+    monkeypatch.setattr("lab.app.kept.identity", lambda study: "")
+
+    def look(event, **_):
+        return warming._look(event, opened)
+
+    jax.monitoring.register_event_listener(look)
+    try:
+        while waiting:
+            warming._take(waiting, opened)
+    finally:
+        jax.monitoring.unregister_event_listener(look)
+    assert "".join(ran) == "abbaacc"
 
 
 @pytest.mark.slow
