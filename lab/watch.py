@@ -72,4 +72,6 @@ def reporting(title: str, unit: str, report: Report | None) -> Iterator[Report |
         yield report
         return
     with bar(title, unit) as tell:
-        yield lambda progress: tell(progress.iteration, progress.max_iterations, "")
+        yield lambda progress: tell(
+            progress.iteration, progress.max_iterations, f"part {progress.part}" if progress.part > 1 else ""
+        )

@@ -3,7 +3,7 @@
 import time
 from math import inf
 
-from .runner import quiet_for
+from .runner import compiles, quiet_for
 
 _opened = -inf  # when a page was, last
 
@@ -17,6 +17,11 @@ def page_opened() -> None:
 def opening(seconds: float) -> bool:
     """A page was opened within so many."""
     return time.monotonic() - _opened <= seconds
+
+
+def hurried(opened: float) -> bool:
+    """A page was opened within so many seconds, or somebody waits for what is compiled."""
+    return opening(opened) or compiles()
 
 
 def calm(quiet: float, opened: float) -> bool:

@@ -227,7 +227,8 @@ def words(session: Session) -> str:
         if progress is None:
             return "Running"
         left = eta(progress)
-        return f"Running · iteration {progress.iteration} of at most {progress.max_iterations}" + (
+        part = f" · part {progress.part}" if progress.part > 1 else ""
+        return f"Running{part} · iteration {progress.iteration} of at most {progress.max_iterations}" + (
             f" · at most {theme.duration(left)} left" if left > 0.5 else ""
         )
     if session.result is None:

@@ -146,6 +146,11 @@ class Lane:
         with self._condition:
             return programs in self._known
 
+    def compiles(self) -> bool:
+        """Somebody waits for programs that are being compiled."""
+        with self._condition:
+            return bool(self._compiling)
+
     # ---- inside, with the condition held -----------------------------------------------------------------------
 
     def _compiles(self, turn: Turn) -> bool:
@@ -179,7 +184,7 @@ class Lane:
 
 
 _device = Lane()
-quiet_for, knows = _device.quiet_for, _device.knows
+quiet_for, knows, compiles = _device.quiet_for, _device.knows, _device.compiles
 
 
 @dataclass

@@ -24,7 +24,7 @@ from lab.studies import Study, catalogue, find, load_files
 from lab.studies.contract.recipe import device
 
 from . import faults, gate, login, theme, warming, wire
-from .calm import opening, page_opened
+from .calm import hurried, page_opened
 from .garbage import look_where_nothing_waits
 from .gate import Access, Headers, checked_address, host_of, is_public, new_token, own_names, stand_before
 from .inline import Inline
@@ -285,7 +285,7 @@ def make_server(
     apply(limits or (PUBLIC if public else LOCAL))
     if warm:
         warming.begin(study.slug for study in studies)
-        turns = PeriodicCallback(lambda: warming.give_way(opening(_OPENING)), _LOOK)
+        turns = PeriodicCallback(lambda: warming.give_way(hurried(_OPENING)), _LOOK)
         server.io_loop.add_callback(turns.start)
     return server
 

@@ -1,7 +1,7 @@
 """Programs are compiled before anybody waits for them: in a process of their own, behind everything else on the machine.
 
-It runs the default of each study, the one that is opened first, and what it compiles is kept ready to run, so that the server
-reads it. What is opened is taken up with the next program: what it was at waits. It is halted while a page is opened, which it
+It runs the default of each study, and what it compiles is kept ready to run, so that the server reads it. The study that is
+opened is taken up with the next program, and what it was at waits. It is halted while a page is opened or compiles, which it
 would slow even from behind, and ends with the server, whatever ends that.
 """
 

@@ -420,7 +420,8 @@ def _terminal_report(place: Callable[[], str] = str) -> Iterator[Report]:
 
         def report(progress: Progress) -> bool:
             if shown:
-                told = f"{place()}{progress.iteration} of at most {progress.max_iterations}"
+                part = f"part {progress.part}: " if progress.part > 1 else ""
+                told = f"{place()}{part}{progress.iteration} of at most {progress.max_iterations}"
                 print(f"\r\033[K{told}", end="", file=sys.stderr, flush=True)
             return asked()
 

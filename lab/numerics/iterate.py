@@ -130,6 +130,7 @@ class Progress(NamedTuple):
     trace: Mapping[str, np.ndarray]  # the whole trace so far
     state: Tree
     seconds: float  # since the loop began, without compilation of the first chunk
+    part: int = 1  # of a run that has several loops, which begin at 0 each
 
 
 def tell(what: str, reason: Any, iterations: Any) -> None:
@@ -306,6 +307,7 @@ class Chunked:
 
     def _loop(self, method: Method, problem: Tree, state: Tree, done: int, trace: Mapping, max_iterations: int) -> Run:
         numbers, rest = _split(problem)
+        loop = self._calls
         state, reason = _start(method, rest, numbers, _arrays(state))
         parts, first = [dict(trace)] if trace else [], done
         size, elapsed = 1, 0.0  # of the first steps nobody knows how long they take
@@ -325,7 +327,7 @@ class Chunked:
             if count < limit:
                 size = 1  # the next step is of another kind
             done += count
-            stop = self.report and self.report(Progress(done, max_iterations, _joined(parts), state, elapsed))
+            stop = self.report and self.report(Progress(done, max_iterations, _joined(parts), state, elapsed, loop))
             if int(reason) == Reason.RUNNING:
                 self.paused = not stop and self.pause is not None and elapsed >= self.pause
                 if stop or self.paused:

@@ -4,13 +4,14 @@ import json
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from waiting import soon
 
 from lab import datasets
-from lab.app import controls, runner
+from lab.app import calm, controls, runner
 from lab.app.session import Session
 from lab.numerics import Progress
 from lab.store import Store
@@ -292,6 +293,13 @@ def test_a_sweep_on_points_that_were_dragged_is_not_kept(session):
     assert not held()
 
 
+def test_the_part_of_a_run_that_has_several_is_said():
+    given = SimpleNamespace(busy=True, stage="running", progress=Progress(3, 20, {}, None, 0.0, part=2))
+    assert controls.words(given) == "Running · part 2 · iteration 3 of at most 20"
+    given.progress = given.progress._replace(part=1)
+    assert controls.words(given) == "Running · iteration 3 of at most 20"
+
+
 # ---- what compiles --------------------------------------------------------------------------------------------------
 
 
@@ -312,6 +320,7 @@ def test_the_page_says_that_it_compiles_and_stop_works_meanwhile(session, gate, 
     assert controls.words(session).startswith("Compiling")
     assert begun.wait(10)
     assert session.stage == "compiling"
+    assert calm.hurried(0.0)
     session._runner._job.stage("queued")
     assert controls.words(session) == "Waiting to compile: what was asked for before goes first"
     session.stop()

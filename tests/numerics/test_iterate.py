@@ -56,6 +56,14 @@ def test_a_paused_run_ends_as_it_would_have():
     assert not loop.paused
 
 
+def test_the_parts_of_a_run_are_told_apart():
+    seen = []
+    loop = Chunked(lambda progress: seen.append((progress.part, progress.iteration)))
+    ends = [int(loop(ROOT, start, max_iterations=100).iterations) for start in (2e6, 7.0)]
+    assert [max(done for part, done in seen if part == number) for number in (1, 2)] == ends
+    assert seen == sorted(seen)
+
+
 def test_a_stop_is_no_pause():
     loop = Chunked(lambda progress: True, pause=0.0)
     assert int(loop(ROOT, 2e6, max_iterations=100).reason) == Reason.STOPPED

@@ -69,7 +69,7 @@ export function render({model, el, view}) {
       h("div", {class: "top"}, h("h3", {}, (state.finding || state.title).replaceAll(/(?<=\w)-(?=\w)/g, "\u2011")), acts),
       h("p", {class: "muted small caption", title: state.caption}, state.finding ? h("b", {}, state.title, " \u00b7 ") : null, state.caption),
       state.note ? h("p", {class: state.again ? "small note" : "muted small", role: "status"}, state.note,
-        state.again ? h("button", {type: "button", onclick: () => model.send_msg({again: true})}, "Compute") : null) : null,
+        state.again ? h("button", {type: "button", onclick: press(model, {again: true})}, "Compute") : null) : null,
       h("div", {class: "track", "data-on": state.part != null}, h("i", {style: `width: ${100 * (state.part ?? 0)}%`})),
     )
   })

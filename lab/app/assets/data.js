@@ -8,7 +8,7 @@ export function render({model, el}) {
     const facts = h("div", {class: "muted small"}, state.facts)
     const card = h("div", {class: "data"}, pick, state.summary ? h("div", {class: "small"}, state.summary) : null, facts,
       h("div", {class: "muted origin", title: state.origin}, state.origin),
-      state.back ? h("button", {type: "button", class: "back", onclick: () => model.send_msg({data: state.back})}, "Back to the original") : null)
+      state.back ? h("button", {type: "button", class: "back", onclick: press(model, {data: state.back})}, "Back to the original") : null)
     fill(el, h("div", {class: "label"}, "Data"), card)
   })
 }

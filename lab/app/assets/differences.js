@@ -8,8 +8,8 @@ export function render({model, el}) {
       values.map((value, i) => h("td", {class: "number"}, value, apart?.[i] ? h("span", {class: "muted"}, apart[i]) : null)))
     el.replaceChildren(h("div", {class: "scroll whole"}, h("table", {},
       h("thead", {}, h("tr", {}, h("th"), state.keys.map((key, i) => h("th", {class: "number"}, h("b", {}, state.names[i]),
-        h("button", {type: "button", disabled: !state.openable[i], onclick: () => model.send_msg({open: key})}, "Open"),
-        h("button", {type: "button", "aria-label": `take ${state.names[i]} out`, title: "take it out", onclick: () => model.send_msg({remove: key})}, "×"))))),
+        h("button", {type: "button", disabled: !state.openable[i], onclick: press(model, {open: key})}, "Open"),
+        h("button", {type: "button", "aria-label": `take ${state.names[i]} out`, title: "take it out", onclick: press(model, {remove: key})}, "×"))))),
       h("tbody", {}, state.parameters.length ? [section("Parameters that differ"), ...state.parameters.map((each) => row({...each, differ: true}))] : null,
         section(wide > 2 ? "Numbers, and how far they are from A" : "Numbers"), state.scalars.map(row)))))
   })

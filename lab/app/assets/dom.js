@@ -11,6 +11,12 @@ const h = (tag, attributes = {}, ...children) => {
 }
 // The children of an element, without those that are not there.
 const fill = (element, ...children) => element.replaceChildren(...children.flat().filter((child) => child != null && child !== false))
+// A press sends a message, and the button tells so at once, whatever the server does meanwhile: what it draws replaces the button.
+const press = (model, message) => ({currentTarget: button}) => {
+  button.setAttribute("aria-busy", "true")
+  setTimeout(() => button.removeAttribute("aria-busy"), 5000)
+  model.send_msg(message)
+}
 const stateOf = (model) => JSON.parse(model.state)
 // Calls draw(state) now and at each change.
 const follow = (model, draw) => { model.on("state", () => draw(stateOf(model))); draw(stateOf(model)) }

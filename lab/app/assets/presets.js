@@ -9,7 +9,7 @@ export function render({model, el}) {
     const shown = state.presets.filter(({name}, i) => !few || i < FIRST || name === state.active)
     const chips = shown.map(({name, title, doc}) => h("button", {
       type: "button", class: "chip", title: doc, "aria-pressed": String(name === state.active),
-      onclick: () => model.send_msg({preset: name}),
+      onclick: press(model, {preset: name}),
     }, title))
     const more = few && h("button", {type: "button", class: "chip more", onclick: () => { all = true; draw() }},
       `${state.presets.length - shown.length} more`)

@@ -122,7 +122,7 @@ export function render({model, el}) {
     }
     range.disabled = play.disabled = Boolean(state.off)
     brief.textContent = state.off || state.brief
-    fill(label, state.label, state.todo ? h("button", {type: "button", title: state.todo.title, onclick: () => model.send_msg({curve: true})},
+    fill(label, state.label, state.todo ? h("button", {type: "button", title: state.todo.title, onclick: press(model, {curve: true})},
       state.todo.label) : null)
     // a hand that is on it, and a run that is on its way, are ahead of the server
     if (!held && !(asked != null && asked !== Number(state.value) && state.busy)) {

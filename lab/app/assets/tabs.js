@@ -22,7 +22,7 @@ export function render({model, el}) {
     const focused = heads.indexOf(el.getRootNode().activeElement)
     heads = state.tabs.map(([name, title, badge]) => h("button", {
       type: "button", role: "tab", "aria-selected": String(name === state.active), tabindex: name === state.active ? 0 : -1,
-      onclick: () => { asked = {}; model.send_msg({tab: name}) },
+      onclick: (event) => { asked = {}; press(model, {tab: name})(event) },
     }, title, badge ? h("span", {title: "claims that hold, of all that can be checked"}, badge) : null))
     list.replaceChildren(...heads)
     heads[focused]?.focus()

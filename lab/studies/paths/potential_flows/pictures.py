@@ -46,10 +46,10 @@ def _bars(names: list[str], energy: Any, w2: Any, tints: list[str], xlabel: str)
     return draw.plot(
         *(draw.bars(at[i : i + 1], energy[i : i + 1], color=tint, width=0.6) for i, tint in enumerate(tints)),
         draw.segments(at - 0.38, w2, at + 0.38, w2, color=draw.INK, width=1.4),
-        draw.text(at, energy + 0.04 * top, [f"{r:.3f} W₂²" if few else "" for r in energy / w2], color=draw.INK, side="center"),
+        draw.text(at, energy + 0.04 * top, [f"{r:.3f}×" if few else "" for r in energy / w2], color=draw.INK, side="center"),
         xlabel=xlabel, ylabel="kinetic energy", ylim=(0, top), xlim=(-0.6, len(names) - 0.4),
         xticks=[(float(i), name) for i, name in zip(at, names, strict=True)][:: max(1, len(names) // 8)], height=340,
-        note="line across: W₂² of its own ends",
+        note="line across: W₂² of its own ends; ×: energy over it",
     )
 
 
@@ -188,7 +188,7 @@ PICTURES = Pictures(
     Picture("motion", "Climbing", "Each panel: a potential as a map of heights, and points that climb it. The same points, "
             "another equation; each map on its own scale. Play it.", _motion, plays="t"),
     Picture("energies", "What it costs", "Bars: kinetic energy of each flow; the line across is W₂² between its own ends, "
-            "below which no flow with these ends can come.", _energies),
+            "below which no flow with these ends can come. Above a bar: how many times that it is.", _energies),
     Picture("speed", "Who moves when", "Mean squared velocity over time: waves start from rest, heat slows down, lines keep "
             "their speed.", lambda result: _by_time(result, "energy", ylim=(0, None))),
     Picture("trajectories", "The same points, each equation", "Ways from the same starts; blue: their ends.", lambda result:
