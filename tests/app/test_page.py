@@ -389,7 +389,8 @@ def test_every_tab_opens(visit):
 
 def test_the_gallery_leads_to_the_page(visit):
     seen = visit("/")
-    seen.page.get_by_role("link", name="Gradual approach").first.click()
+    card = seen.page.get_by_role("link", name="Gradual approach").first
+    assert card.evaluate("(card) => { card.click(); return card.ariaBusy }") == "true"  # before the page is there
     seen.settled()
     seen.page.locator(".mark").click()
     seen.page.wait_for_url(re.compile(r":\d+/$"))
