@@ -270,7 +270,8 @@ def test_a_link_out_of_range_is_clamped_with_a_notice(visit):
 def test_presets_and_data_move_the_controls(visit):
     seen = visit().settled()
     strong = seen.page.get_by_role("button", name="Strong pull")
-    assert strong.evaluate("(button) => { button.click(); return button.ariaBusy }") == "true"  # before the server answers
+    told = strong.evaluate("(button) => { button.click(); return button.ariaBusy }")
+    assert told == "true"  # before the server answers
     seen.until(lambda: strong.get_attribute("aria-pressed") == "true")
     seen.until(lambda: seen.box("gamma").input_value() == "50")
     seen.until(lambda: "The pull is strong: lower gamma." in seen.bars())
