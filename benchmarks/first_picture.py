@@ -1,13 +1,13 @@
 """How long a newcomer waits: the first picture of every study, on its page and at the command line, and what the server holds.
 
     python -m benchmarks.first_picture runs [STUDY ...]
-    python -m benchmarks.first_picture pages [STUDY ...]
+    python -m benchmarks.first_picture pages [--look SECONDS] [STUDY ...]
 
 ``runs`` prints processor seconds of ``lab run STUDY`` in new processes: taken from what ships, computed in an empty home, and
 computed again with the compiled programs kept; and how many programs there are. ``pages`` starts a server in an empty home,
 as ``lab serve`` does, and prints from the request on: seconds until the gallery is whole, until the first picture of each
-page is painted and until all that are in sight are, until the first change of its first slider is; and the server's resident
-memory after each page.
+page is painted and until all that are in sight are; seconds until the first change of its first slider is, made when the page
+was looked at for ``--look`` seconds more; and the server's resident memory after each page.
 """
 
 import argparse
@@ -100,7 +100,7 @@ def _run(slug: str, home: str, *options: str, count: bool = False) -> tuple[floa
     return spent, str(len(re.findall(r"Finished XLA compilation of", output.stderr)))
 
 
-def pages(slugs: list[str]) -> None:
+def pages(slugs: list[str], look: float) -> None:
     from playwright.sync_api import sync_playwright
 
     chromium = os.environ.get("CHROMIUM") or next(
@@ -132,6 +132,7 @@ def pages(slugs: list[str]) -> None:
                 began = time.perf_counter()
                 page.goto(f"http://127.0.0.1:{port}/{slug}")
                 first, whole = _painted(page, began)
+                page.wait_for_timeout(1000 * look)
                 change = page.evaluate(FIRST_SLIDER)
                 page.close()
                 print(f"{slug:26} {first:6.1f} {whole:6.1f} {change:7.1f} {_resident(server.pid)}", flush=True)
@@ -163,9 +164,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("what", choices=("runs", "pages"))
     parser.add_argument("studies", nargs="*")
+    parser.add_argument("--look", type=float, default=0.0, help="seconds between the last picture and the first change")
     given = parser.parse_args()
     slugs = given.studies or [study.slug for study in studies.catalogue()]
-    {"runs": runs, "pages": pages}[given.what](slugs)
+    runs(slugs) if given.what == "runs" else pages(slugs, given.look)
 
 
 if __name__ == "__main__":
