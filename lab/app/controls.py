@@ -218,6 +218,8 @@ def words(session: Session) -> str:
     if session.busy:
         if session.stage == "loading":
             return "Loading the data"
+        if session.stage == "reading":
+            return "Looking for what is kept"
         if session.stage == "stopping":
             return "Stopping"
         if session.stage == "queued":

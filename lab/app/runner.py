@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+import jax
 import panel as pn
 
 from lab.numerics import Progress, Report
@@ -32,9 +33,11 @@ _BESIDE = {True: 8, False: 2}  # runs, and others, that may go on without the tu
 _COMPILE = 2  # runs that compile at the same time
 _OWN = 2  # jobs of one runner that are under way: one that nobody wants any more, and the one that is wanted
 _PROGRAMS = 4096  # remembered
+_LONG = 0.5  # seconds that a program compiles before it is told
 _AWAY = 500  # milliseconds between two looks whether a browser is back
 _COMING = 50  # and whether it has come
 _log = logging.getLogger("lab.app")
+_here = threading.local()  # whom to tell that this thread compiles, and no longer
 # Waiting costs a thread; the lane does the rationing. What waits behind runs shall not take their threads.
 _runs = ThreadPoolExecutor(64, thread_name_prefix="lab-run")
 _others = ThreadPoolExecutor(256, thread_name_prefix="lab-behind")
@@ -265,6 +268,28 @@ class Runner:
                 self._tell(job, lambda: _show(job, progress))
             return job.ending
 
+        said, timer = False, None
+
+        def compiling(begins: bool) -> None:
+            """What comes after the first report compiles too; a program that is read, or small, is not worth a word."""
+            nonlocal said, timer
+
+            def say() -> None:
+                nonlocal said
+                said = True
+                self._tell(job, lambda: job.stage("compiling"))
+
+            if timer is not None:
+                timer.cancel()
+                timer = None
+            if begins and job.reported:
+                timer = threading.Timer(_LONG, say)
+                timer.daemon = True
+                timer.start()
+            elif said:
+                said = False
+                self._tell(job, lambda: job.stage("running"))
+
         def waits(same: bool) -> None:
             self._tell(job, lambda: job.stage("compiling" if same else "queued"))
 
@@ -278,6 +303,7 @@ class Runner:
                     stage = "running" if knows(job.programs) else "compiling"  # another page may have done it
                     self._tell(job, lambda: job.stage(stage))
                 last = time.monotonic()
+                _here.compiling = compiling
                 answer = job.work(report)
             self._finish(job, lambda: job.done(answer))
         except Abandoned:
@@ -286,6 +312,9 @@ class Runner:
             sentence = faults.sentence(exception, *job.fault)
             self._finish(job, lambda: job.failed(sentence))
         finally:
+            _here.compiling = None
+            if timer is not None:
+                timer.cancel()
             _device.leave(turn)
 
     def _tell(self, job: Job, call: Callable[[], None]) -> None:
@@ -303,6 +332,20 @@ class Runner:
                 call()
 
         self._post(in_page)
+
+
+def _compiles(event: str, **_: Any) -> None:
+    if event.endswith("compile_requests_use_cache") and (tell := getattr(_here, "compiling", None)):
+        tell(True)
+
+
+def _compiled(event: str, duration_secs: float, **_: Any) -> None:
+    if event.endswith("backend_compile_duration") and (tell := getattr(_here, "compiling", None)):
+        tell(False)
+
+
+jax.monitoring.register_event_listener(_compiles)
+jax.monitoring.register_event_duration_secs_listener(_compiled)
 
 
 def _show(job: Job, progress: Progress) -> None:

@@ -50,7 +50,7 @@ class Session(param.Parameterized):
     fresh = param.Boolean(False, doc="the result belongs to the present study")
     rough = param.Boolean(False, doc="it is a sketch, of a run that goes on")
     busy = param.Boolean(False)
-    stage = param.Selector(objects=["", "loading", "queued", "compiling", "running", "stopping"], default="")
+    stage = param.Selector(objects=["", "loading", "reading", "queued", "compiling", "running", "stopping"], default="")
     progress = param.Parameter(doc="lab.numerics.Progress of the run, None without one")
     error = param.String("", doc="why the last request was refused or its run failed, in a sentence")
     notices = param.List([], doc="what was changed on the user's behalf, one sentence each")
@@ -439,7 +439,7 @@ class Session(param.Parameterized):
         study, moved = study.fitted(data)
         state = {"study": study, "data": data, "notices": [*notices, *moved, *data.notices]}
         state |= {"error": "", "preset": self._preset_of(study), "fresh": False, "busy": True, "kept": ""}
-        state["stage"] = self._stage(study, data)
+        state["stage"] = "reading" if self._looks() else self._stage(study, data)
         if self.live:  # answers come in a later turn: all this is drawn while it computes
             self._run(study, data)
             self.param.update(**state, progress=None)
@@ -462,8 +462,7 @@ class Session(param.Parameterized):
             self.param.update(back=_kept([*self.back, self.study][-_BACK:]), ahead=[])
 
     def _run(self, study: Study, data: Data) -> None:
-        warm, last = self._warm, self.result
-        look = self._look or last is None or last.attrs["run_seconds"] + last.attrs["compile_seconds"] > _READING
+        warm, look = self._warm, self._looks()
         self._look = False
 
         def stored() -> _Answer | None:
@@ -471,7 +470,11 @@ class Session(param.Parameterized):
             if known is None and not self._opened.is_set():
                 self._post(lambda: self._hold(study, data))
                 raise Abandoned
-            return None if known is None else _Answer(Outcome(known, warm), held=True, read=True)
+            if known is not None:
+                return _Answer(Outcome(known, warm), held=True, read=True)
+            if look:
+                self._post(lambda: self._computes(study, data))
+            return None
 
         def work(report: Report) -> _Answer:
             def sketch(result: xr.Dataset) -> None:
@@ -492,6 +495,16 @@ class Session(param.Parameterized):
             done=self._done,
             failed=self.refuse,
         )
+
+    def _looks(self) -> bool:
+        """Whether what is asked for may be kept, and is sooner read than computed."""
+        last = self.result
+        return self._look or last is None or last.attrs["run_seconds"] + last.attrs["compile_seconds"] > _READING
+
+    def _computes(self, study: Study, data: Data) -> None:
+        """It was not kept."""
+        if self.busy and self.study is study and self.stage == "reading":
+            self.stage = self._stage(study, data)
 
     def _reach(self, stage: str) -> None:
         if self.stage != "stopping":  # it compiled yet when it was stopped

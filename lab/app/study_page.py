@@ -47,7 +47,10 @@ _OF = {  # parts of tabs, by which old addresses name them
     "recipe": "take",
 }
 _TURNED = "camera."  # before the name of a picture in an address
-_FIRST = "Computing. A first run compiles its programs, which can take half a minute; then the pictures come."
+_FIRST = (
+    "The pictures come: what is kept is read, all else is computed. A first run compiles its programs, which can take half a "
+    "minute."
+)
 _STACK = ":host { gap: 12px; }"
 _REST = ":host { display: var(--away, flex) !important; gap: 14px; }"
 _COLUMN = ":host { gap: 22px; }"

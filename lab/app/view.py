@@ -17,6 +17,7 @@ class View(pn.custom.JSComponent):
     """
 
     state = param.String("{}", doc="JSON of what is to be drawn")
+    heard = param.Integer(0, doc="presses whose message was dealt with")
 
     css = ""
 
@@ -31,8 +32,11 @@ class View(pn.custom.JSComponent):
         self.state = json.dumps(state, separators=(",", ":"))
 
     def _handle_msg(self, data: dict[str, Any]) -> None:
+        pressed = isinstance(data, dict) and data.pop("pressed", False)
         if self._on_message is not None:
             faults.guarded(self._on_message)(data)
+        if pressed:
+            self.heard += 1
 
 
 def source(*names: str) -> str:

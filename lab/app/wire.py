@@ -36,7 +36,7 @@ class Socket(WSHandler):
         await super().on_message(message)
 
     async def _handle(self, message: Any) -> Any:
-        if self.connection is None:  # the page was closed meanwhile
+        if getattr(self.connection, "_session", self.connection) is None:  # the page was closed meanwhile
             return None
         if message.msgtype == "PUSH-DOC":
             self._protocol_error("a page is made by the server")

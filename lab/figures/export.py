@@ -248,6 +248,7 @@ def film(
     """Write all frames of a picture as a GIF or MP4 of about four seconds, which rests on its last frame."""
     from PIL import Image
 
+    picture.check(result)
     setting, places = find_style(style), picture.frames(result)
     size = inches(width), None if height is None else inches(height, "height")
     dpi, images, began = setting.dpi / 2, [], time.monotonic()

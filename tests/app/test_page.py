@@ -391,7 +391,17 @@ def test_every_tab_opens(visit):
 def test_the_gallery_leads_to_the_page(visit):
     seen = visit("/")
     card = seen.page.get_by_role("link", name="Gradual approach").first
+    card.scroll_into_view_if_needed()
+    seen.page.mouse.wheel(0, 120)
+    seen.page.wait_for_timeout(300)
+    place = seen.page.evaluate("scrollY")
     assert card.evaluate("(card) => { card.click(); return card.ariaBusy }") == "true"  # before the page is there
+    seen.settled()
+    assert not seen.page.locator(".opening").is_visible()
+    seen.page.go_back()  # to where it was
+    seen.until(lambda: place > 50 and seen.page.evaluate("scrollY") == place)
+    assert card.get_attribute("aria-busy") is None
+    seen.page.go_forward()
     seen.settled()
     seen.page.locator(".mark").click()
     seen.page.wait_for_url(re.compile(r":\d+/$"))

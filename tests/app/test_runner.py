@@ -4,6 +4,7 @@ import threading
 import time
 from types import SimpleNamespace
 
+import jax
 import pytest
 from waiting import soon
 
@@ -61,6 +62,32 @@ def test_the_lane_knows_when_it_is_quiet():
 
 def direct(priority=RUN):
     return Runner(lambda call: call(), priority)
+
+
+def test_what_compiles_after_a_report_is_said_where_it_takes_long(gate, monkeypatch):
+    monkeypatch.setattr(runner, "_LONG", 0.05)
+    stages, answers, told = [], [], []
+
+    def compiles(seconds):
+        jax.monitoring.record_event("/jax/compilation_cache/compile_requests_use_cache")
+        time.sleep(seconds)
+        jax.monitoring.record_event_duration_secs("/jax/core/compile/backend_compile_duration", seconds)
+
+    def work(report):
+        compiles(0.2)  # before the first report: that is said of the whole run
+        report(Progress(1, 1, {}, None, 0.0))
+        compiles(0.0)
+        told.append([*stages])
+        compiles(0.2)
+        told.append([*stages])
+        jax.monitoring.record_event("/jax/compilation_cache/compile_requests_use_cache")
+        return "done"
+
+    direct().submit(work, stage=stages.append, done=answers.append)
+    soon(lambda: answers)
+    time.sleep(0.1)
+    assert told == [["running"], ["running", "compiling", "running"]]
+    assert stages == told[-1]  # and nothing once it is over
 
 
 def test_a_run_is_done_while_another_page_compiles(gate, patient):

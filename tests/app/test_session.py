@@ -293,6 +293,22 @@ def test_a_sweep_on_points_that_were_dragged_is_not_kept(session):
     assert not held()
 
 
+def test_what_may_be_kept_is_looked_for_and_not_said_to_compile(session, gate, monkeypatch):
+    read, compute = session._read, Gradual.compute
+    monkeypatch.setattr(session, "_read", lambda key: read(key) if gate.wait(20) else None)
+    monkeypatch.setattr(
+        Gradual, "compute", staticmethod(lambda *given, **named: time.sleep(0.3) or compute(*given, **named))
+    )
+    session._look = True
+    session.set(gamma=3.0)
+    assert (session.busy, session.stage) == (True, "reading")
+    assert controls.words(session) == "Looking for what is kept"
+    gate.set()
+    soon(lambda: session.stage in ("running", "compiling"))
+    settled(session)
+    assert session.fresh
+
+
 def test_the_part_of_a_run_that_has_several_is_said():
     given = SimpleNamespace(busy=True, stage="running", progress=Progress(3, 20, {}, None, 0.0, part=2))
     assert controls.words(given) == "Running · part 2 · iteration 3 of at most 20"

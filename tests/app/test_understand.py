@@ -15,6 +15,7 @@ from lab.app.scrubber import Scrubber, scaled
 from lab.app.stage import Cards
 from lab.app.steps import Steps, in_words
 from lab.app.study_page import StudyPage
+from lab.app.view import View
 from lab.studies import edited
 from lab.studies.contract import curve, measure, scrubbed
 from lab.studies.contract.along import places
@@ -115,6 +116,14 @@ def test_a_step_that_can_not_be_run_says_why(session, monkeypatch):
     steps.show(1)
     wait(lambda: _state(steps)["steps"][1]["refused"])
     assert "ZeroDivisionError" in _state(steps)["steps"][1]["refused"]
+
+
+def test_a_press_is_answered_when_its_message_was_dealt_with():
+    heard = []
+    view = View(lambda message: heard.append((message, view.heard)))
+    view._handle_msg({"tab": "measure", "pressed": True})
+    view._handle_msg({"tab": "measure"})
+    assert (heard, view.heard) == ([({"tab": "measure"}, 0), ({"tab": "measure"}, 1)], 1)
 
 
 def test_what_a_step_sets_is_said_in_words():

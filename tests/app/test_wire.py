@@ -118,6 +118,9 @@ def test_the_socket_takes_no_document_and_leaves_out_what_it_refuses(page, monke
         [changed(page.points, "data", 3)],
     ):
         asyncio.run(socket._handle(SimpleNamespace(msgtype="PATCH-DOC", content={"events": events}, buffers=[])))
+    for closed in (None, SimpleNamespace(_session=None)):  # Bokeh's connection refuses to be asked for a session then
+        socket.connection = closed
+        assert asyncio.run(socket._handle(message)) is None
     assert handled == [[good]]
     assert told == ["a page is made by the server", *["that is no change of a page"] * 5]
 

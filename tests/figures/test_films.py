@@ -34,6 +34,18 @@ def test_a_frame_is_the_nearest_and_the_last_when_none_is_named(drifting):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("how", [{"at": 0.5}, {"frames": 3}, {"format": "gif"}, {"format": "svg"}])
+def test_what_has_no_frames_of_this_run_says_why_on_every_way(drifting, how, tmp_path):
+    study, result = drifting
+    less, told = result.drop_dims(study.pictures.cloud.plays), "the picture cloud can't be drawn: it needs t, which"
+    with pytest.raises(ValueError, match=told):
+        figures.export_picture(study.pictures.cloud, less, tmp_path / f"figure.{how.get('format', 'svg')}", **how)
+    for way in (lambda picture: picture.movie(less), lambda picture: picture.strip(less, 3)):
+        with pytest.raises(ValueError, match=told):
+            way(study.pictures.cloud)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{"at": 0.5}, {"frames": 3}, {"format": "gif"}])
 def test_what_is_written_is_made_again_from_the_file(drifting, how, tmp_path):
     study, result = drifting

@@ -11,11 +11,11 @@ const h = (tag, attributes = {}, ...children) => {
 }
 // The children of an element, without those that are not there.
 const fill = (element, ...children) => element.replaceChildren(...children.flat().filter((child) => child != null && child !== false))
-// A press sends a message, and the button tells so at once, whatever the server does meanwhile: what it draws replaces the button.
+// A press sends a message, and the button tells so at once and until it was heard, whatever the server does meanwhile.
 const press = (model, message) => ({currentTarget: button}) => {
   button.setAttribute("aria-busy", "true")
-  setTimeout(() => button.removeAttribute("aria-busy"), 5000)
-  model.send_msg(message)
+  model.on("heard", () => button.removeAttribute("aria-busy"))
+  model.send_msg({...message, pressed: true})
 }
 const stateOf = (model) => JSON.parse(model.state)
 // Calls draw(state) now and at each change.

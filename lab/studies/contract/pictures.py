@@ -227,12 +227,7 @@ class Picture:
         """
         if ax is not None:
             return lab.figures.draw_into(ax, lambda: self(result, at, camera=camera))
-        why = self.applies(result)
-        if why and why == self._of_sweep(result) and not sweeping.swept(result):
-            asked = f"study.picture_result(study.pictures.{self.name})"
-            why = f"{why}, and this is one run: give it {asked}"
-        if why:
-            raise ValueError(f"the picture {self.name} can't be drawn: {why}")
+        self.check(result)
         try:
             return self.shown(result, self.frame(result, at), self.camera(camera))
         except (AttributeError, KeyError, ValueError) as problem:
@@ -244,6 +239,17 @@ class Picture:
                 asked = f"study.picture_result(study.pictures.{self.name})"
                 why = f"it shows runs along {missing}, and this is one: give it {asked}"
             raise ValueError(f"the picture {self.name} can't be drawn: {why}") from problem
+
+    def check(self, result: xr.Dataset) -> None:
+        """Raise ValueError, with why, where the result can't be drawn this way."""
+        why = self.applies(result)
+        if why and why == self._of_sweep(result) and not sweeping.swept(result):
+            asked = f"study.picture_result(study.pictures.{self.name})"
+            why = f"{why}, and this is one run: give it {asked}"
+        if not why and self.plays and (self.places or self.plays) not in result:
+            why = _kept_without(self.places or self.plays)
+        if why:
+            raise ValueError(f"the picture {self.name} can't be drawn: {why}")
 
     def finding(self, result: xr.Dataset) -> str:
         """What it shows of this result, in a few words; "" where there is nothing to say, or nothing to draw.
@@ -273,6 +279,7 @@ class Picture:
 
         from lab.studies.draw import pen
 
+        self.check(result)
         places = self.frames(result)
         with pen:
             return hv.HoloMap({float(at): self(result, float(at)) for at in places}, kdims=self.plays)
@@ -283,6 +290,7 @@ class Picture:
 
         from lab.studies.draw import pen
 
+        self.check(result)
         places = self.frames(result)
         chosen = np.linspace(0, len(places) - 1, count).round().astype(int)
         with pen:

@@ -37,7 +37,7 @@ _GRID = 48  # of the plane of noise
 _BINS = 40
 _MOMENTS, _IMAGES, _CHECKS = 33, 8, 5
 _NO_TERRITORY = "it needs at most 64 images of more than one dimension: choose fewer (images, under n)"
-_NO_IMAGES = "the data are no grey images: choose digits or MNIST"
+_NO_IMAGES = "the data are no grey images: choose digits or MNIST, data = digit-samples or mnist-samples"
 _UNTRAINED = "nothing was trained: set training steps above 0"
 
 

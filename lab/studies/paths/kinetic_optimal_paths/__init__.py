@@ -135,7 +135,7 @@ class KineticOptimalPaths(Study):
         Result("marginal", ("panel", "moment", "v", "u"), "density", "exact, of the path, where the law is known in the plane",
                absent="the law is not known in the plane: choose a set with a density, such as checkerboard"),
         Result("sample_image", ("schedule", "image", "row", "column"), "picture", "that the first particles end as",
-               absent="the data are no grey images: choose digits or MNIST"),
+               absent="the data are no grey images: choose digits or MNIST, data = digit-samples or mnist-samples"),
         Result("loss", ("panel", "step"), "loss", "of the network, by training step", absent=_UNTRAINED),
         Result("loss_least", ("panel",), "least loss", "d (energy of pairs - energy), that of the exact velocity",
                absent=_UNTRAINED),

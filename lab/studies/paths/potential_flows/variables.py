@@ -102,7 +102,7 @@ RESULTS = (
     Result("vp_error", ("way", "length"), "standard error", "of the VP score", absent=UNTRAINED),
     Result("vp_length", ("length",), "mean |Δz|", "that all ways of a column have", absent=UNTRAINED),
     Result("images", ("k", "image", "step", "row", "column"), "intensity", "what the generator makes on the way",
-           absent="no potentials were trained on images: set the training steps above 0, with digits, say"),
+           absent="no potentials were trained on images: set the training steps above 0, with data = digit-samples, say"),
 )
 DIMS |= {"kk": ("potential", ""), "image": ("start", "")}
 

@@ -136,7 +136,7 @@ class RectifiedFlow(Trained):
         Result("ellipse", ("end", "angle", "axis"), "position", "one standard deviation of either Gaussian",
                absent="source and data are not two Gaussians in the plane: choose crossed-gaussians"),
         Result("images", ("sampler", "image", "row", "column", "channel"), "intensity", "what some particles became",
-               absent="the data are no images: choose digits"),
+               absent="the data are no images: choose digits, data = digit-samples"),
         Result("curve_loss", ("train_step",), "loss", "of the network, on the batch of each step", absent=UNTRAINED),
         Result("net", ("t", "particle", "axis"), "position", "the network's particles", absent=UNTRAINED),
         Result("net_w2sq", (), "W₂² of the network", "finely integrated; in one step where it is distilled",

@@ -337,7 +337,9 @@ PICTURES = Pictures(
     Picture("schedules", "Schedules", "How much of the source (α), the data (β) and the latent noise (γ) there is at each "
             "time, by schedule; the mirror and the encoder need the latent noise.", _schedules),
     Picture("images", "Samples as images", "Rows: particles; time goes to the right.", _images,
-            where=lambda result: "" if "height" in result.coordinate.attrs else "the data are no images"),
+            where=lambda result: ""
+            if "height" in result.coordinate.attrs
+            else "the data are no images: choose digits, data = digit-samples"),
     Picture("training", "Training", "Loss of both networks, and (dashed) that of the exact fields, which none can beat.",
             _training, needs=("loss_b", "loss_eta", "floor_b", "floor_eta")),
     Picture("gammas", "By size of the latent noise", "Time from left to right, x upward, lines of the ODE: with more and more "
