@@ -36,20 +36,21 @@ class Socket(WSHandler):
         await super().on_message(message)
 
     async def _handle(self, message: Any) -> Any:
-        if getattr(self.connection, "_session", self.connection) is None:  # the page was closed meanwhile
+        connection = self.connection
+        if connection is None or getattr(connection, "_session", connection) is None:  # the page was closed meanwhile
             return None
         if message.msgtype == "PUSH-DOC":
             self._protocol_error("a page is made by the server")
             return None
         if message.msgtype == "PATCH-DOC":
-            document, buffers = self.connection.session.document, {b.id: len(b.data) for b in message.buffers}
+            document, buffers = connection.session.document, {b.id: len(b.data) for b in message.buffers}
             try:
                 events = [event for event in message.content["events"] if allowed(document, event, buffers)]
             except (KeyError, TypeError, AttributeError, ValueError):
                 self._protocol_error("that is no change of a page")
                 return None
             if not events:
-                return self.connection.ok(message)
+                return connection.ok(message)
             message.content["events"] = events
         return await super()._handle(message)
 

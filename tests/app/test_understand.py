@@ -230,9 +230,8 @@ def test_runs_along_what_has_no_effect_are_not_computed(session, monkeypatch):
     )
     chips = {chip["name"]: chip for chip in _state(cards._folded)["chips"]}
     assert chips["against_gamma"]["set"] == "regularizer = entropic"
-    with pytest.raises(
-        ValueError, match="with regularizer = quadratic there is nothing to show: set regularizer to entropic"
-    ):
+    why = "with regularizer = quadratic there is nothing to show: choose entropic for regularizer"
+    with pytest.raises(ValueError, match=why):
         session.study.picture_result(card.picture)
     cards._folded._handle_msg({"name": "against_gamma"})
     assert card.view.visible  # before the run

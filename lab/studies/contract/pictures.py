@@ -162,7 +162,7 @@ class Picture:
             if name in given and given[name] not in allowed:
                 own = self.why if name in self.when else ""
                 why = own or f"with {name} = {as_text(given[name])} there is nothing to show"
-                return f"{why}: set {name} to {choices(allowed)}"
+                return f"{why}: choose {choices(allowed)} for {name}"
         return ""
 
     def _lacks(self, result: xr.Dataset) -> str:
