@@ -17,7 +17,6 @@ class View(pn.custom.JSComponent):
     """
 
     state = param.String("{}", doc="JSON of what is to be drawn")
-    heard = param.Integer(0, doc="presses whose message was dealt with")
 
     css = ""
 
@@ -36,9 +35,10 @@ class View(pn.custom.JSComponent):
         if self._on_message is not None:
             faults.guarded(self._on_message)(data)
         if pressed:
-            self.heard += 1
+            self._send_msg({"heard": True})
 
 
 def source(*names: str) -> str:
-    """The scripts of these names in one, with the helpers that all share."""
-    return "".join(theme.asset(name) for name in ("dom.js", *names))
+    """The scripts of these names in one, with the helpers that all share; a notebook keeps them all, so without comments."""
+    lines = "".join(theme.asset(name) for name in ("dom.js", *names)).splitlines(keepends=True)
+    return "".join(line for line in lines if not line.lstrip().startswith("//"))

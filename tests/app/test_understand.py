@@ -119,11 +119,13 @@ def test_a_step_that_can_not_be_run_says_why(session, monkeypatch):
 
 
 def test_a_press_is_answered_when_its_message_was_dealt_with():
-    heard = []
-    view = View(lambda message: heard.append((message, view.heard)))
+    heard, told = [], []
+    view = View(lambda message: heard.append((message, len(told))))
+    view._send_msg = told.append
     view._handle_msg({"tab": "measure", "pressed": True})
     view._handle_msg({"tab": "measure"})
-    assert (heard, view.heard) == ([({"tab": "measure"}, 0), ({"tab": "measure"}, 1)], 1)
+    assert heard == [({"tab": "measure"}, 0), ({"tab": "measure"}, 1)]
+    assert told == [{"heard": True}]
 
 
 def test_what_a_step_sets_is_said_in_words():

@@ -14,7 +14,7 @@ const fill = (element, ...children) => element.replaceChildren(...children.flat(
 // A press sends a message, and the button tells so at once and until it was heard, whatever the server does meanwhile.
 const press = (model, message) => ({currentTarget: button}) => {
   button.setAttribute("aria-busy", "true")
-  model.on("heard", () => button.removeAttribute("aria-busy"))
+  model.on("msg:custom", (told) => { if (told?.heard) button.removeAttribute("aria-busy") })
   model.send_msg({...message, pressed: true})
 }
 const stateOf = (model) => JSON.parse(model.state)
