@@ -79,8 +79,8 @@ def _take(waiting: deque[str], opened: threading.Event) -> None:
 
     from . import kept
 
-    opened.clear()
     slug = waiting.popleft()
+    opened.clear()  # after it, or what was opened a moment ago would be put behind the next
     try:
         study, warm = studies.find(slug)(), None
         kept.identity(type(study))  # kept too: to read the sources takes a while
