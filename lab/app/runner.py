@@ -268,7 +268,7 @@ class Runner:
                 self._tell(job, lambda: _show(job, progress))
             return job.ending
 
-        said, timer = False, None
+        said, timer, telling = False, None, threading.Lock()
 
         def compiling(begins: bool) -> None:
             """What comes after the first report compiles too; a program that is read, or small, is not worth a word."""
@@ -276,19 +276,22 @@ class Runner:
 
             def say() -> None:
                 nonlocal said
-                said = True
-                self._tell(job, lambda: job.stage("compiling"))
+                with telling:
+                    if timer is mine:  # it may be over just as this begins
+                        said = True
+                        self._tell(job, lambda: job.stage("compiling"))
 
-            if timer is not None:
-                timer.cancel()
-                timer = None
-            if begins and job.reported:
-                timer = threading.Timer(_LONG, say)
-                timer.daemon = True
-                timer.start()
-            elif said:
-                said = False
-                self._tell(job, lambda: job.stage("running"))
+            with telling:
+                if timer is not None:
+                    timer.cancel()
+                    timer = None
+                if begins and job.reported:
+                    timer = mine = threading.Timer(_LONG, say)
+                    timer.daemon = True
+                    timer.start()
+                elif said:
+                    said = False
+                    self._tell(job, lambda: job.stage("running"))
 
         def waits(same: bool) -> None:
             self._tell(job, lambda: job.stage("compiling" if same else "queued"))

@@ -3,6 +3,7 @@
 import threading
 import time
 from types import SimpleNamespace
+from unittest import mock
 
 import jax
 import pytest
@@ -65,28 +66,42 @@ def direct(priority=RUN):
 
 
 def test_what_compiles_after_a_report_is_said_where_it_takes_long(gate, monkeypatch):
-    monkeypatch.setattr(runner, "_LONG", 0.05)
+    timers = []
+
+    def timer(seconds, fires):
+        timers.append(mock.Mock(fires=fires))
+        return timers[-1]
+
+    monkeypatch.setattr(runner.threading, "Timer", timer)
+    monkeypatch.setattr(runner, "_HERTZ", float("inf"))  # each report is shown
     stages, answers, told = [], [], []
 
-    def compiles(seconds):
+    def begins():
         jax.monitoring.record_event("/jax/compilation_cache/compile_requests_use_cache")
-        time.sleep(seconds)
-        jax.monitoring.record_event_duration_secs("/jax/core/compile/backend_compile_duration", seconds)
+
+    def ends():
+        jax.monitoring.record_event_duration_secs("/jax/core/compile/backend_compile_duration", 1.0)
 
     def work(report):
-        compiles(0.2)  # before the first report: that is said of the whole run
+        begins()
+        ends()
+        told.append(len(timers))  # before the first report: that is said of the whole run
         report(Progress(1, 1, {}, None, 0.0))
-        compiles(0.0)
+        begins()
+        ends()
+        timers[0].fires()  # too late, as when it fires while this ends
         told.append([*stages])
-        compiles(0.2)
+        begins()
+        timers[1].fires()
+        ends()
         told.append([*stages])
-        jax.monitoring.record_event("/jax/compilation_cache/compile_requests_use_cache")
+        begins()
         return "done"
 
     direct().submit(work, stage=stages.append, done=answers.append)
-    soon(lambda: answers)
-    time.sleep(0.1)
-    assert told == [["running"], ["running", "compiling", "running"]]
+    soon(lambda: answers and timers[-1].cancel.called)
+    assert told == [0, ["running"], ["running", "compiling", "running"]]
+    assert all(each.cancel.called for each in timers)
     assert stages == told[-1]  # and nothing once it is over
 
 
