@@ -320,11 +320,11 @@ class Card:
         """What is to be computed, how much, and when it begins."""
         runs, result = self._runs(), self.session.result
         if not runs:
-            return "Needs several runs: they begin when the page is calm and this card is in sight."
+            return "Needs several runs: they begin once this card is in sight and nothing else has run for a moment."
         about = runs * float(result.attrs["run_seconds"]) if result is not None else 0.0
         least = "more than" if result is not None and result.attrs["reason"] == "stopped" else "about"
         lasts = f", {least} {theme.duration(about)}" if about >= 1 else ""
-        return f"Needs {runs} runs{lasts}: they begin when the page is calm and this card is in sight."
+        return f"Needs {runs} runs{lasts}: they begin once this card is in sight and nothing else has run for a moment."
 
     def _progress(self, progress: Progress) -> None:
         part, runs = progress.iteration / max(progress.max_iterations, 1), self._runs()

@@ -16,6 +16,7 @@ from lab import datasets, numerics, studies, sweeps
 from lab.cli import commands, told
 from lab.store import Key, Store, shipped, unpack
 from lab.studies import Choice, Picture, Real, Study, Whole, bounds_of
+from lab.studies.contract import curve
 from lab.studies.contract.registry import flaw
 from lab.studies.contract.verify import judge
 
@@ -141,6 +142,15 @@ def test_its_pictures_say_what_they_show(study, monkeypatch):
 def _sweep_that_ships(made: Study, picture: Picture) -> xr.Dataset | None:
     plan = sweeps.Plan(made, picture.grid(made, made.load()), store=Store(), keep=picture.keep)
     return sweeps.run(plan) if plan.complete else None
+
+
+@running
+def test_the_curve_of_its_slider_ships(study, monkeypatch):
+    monkeypatch.delenv("LAB_RESULTS")
+    made, moved = study(), curve(study)
+    if moved is not None and not moved.idle(made, made.load()):
+        plan = sweeps.Plan(made, moved.grid(made, made.load()), store=Store(), keep=moved.keep, exact=True)
+        assert plan.complete, "make data"
 
 
 @running
