@@ -33,8 +33,8 @@ from lab.studies.draw import theme
 
 from . import thumbnails
 
-MOST = 1.9e6
-"""Bytes that ship of a study: its default, steps of its story, pictures over several runs, then presets as they come."""
+MOST = 2e6
+"""Bytes that ship of a study: its default, pictures over several runs, steps of its story, then presets as they come."""
 _SAME = 1e-6  # of a picture's width: nobody sees it
 _ROUNDING = {4: 1e-6, 8: 1e-9}  # of an array's largest value, by its bytes a number
 
@@ -121,11 +121,12 @@ def _there(index: Mapping[str, list[tuple]], key: Key, keep: tuple[str, ...]) ->
 
 
 def _computed(study: type[Study], store: Store) -> Iterator[Wanted]:
+    """What is small and seen by everybody before what is large."""
     steps = {f"step-{at}": dict(step.change) for at, step in enumerate(study.story.steps if study.story else (), 1)}
     presets = {preset.name: dict(preset.values) for preset in study.presets}
-    yield from _runs(study, {"default": {}} | steps, store)
+    yield from _runs(study, {"default": {}}, store)
     yield from _sweeps(study, store)
-    yield from _runs(study, presets, store)
+    yield from _runs(study, steps | presets, store)
 
 
 def _runs(study: type[Study], points: Mapping[str, Mapping[str, Any]], store: Store) -> Iterator[Wanted]:
