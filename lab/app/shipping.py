@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,8 +33,8 @@ from lab.studies.draw import theme
 
 from . import thumbnails
 
-MOST = 2e6
-"""Bytes that ship of a study: its default, pictures over several runs, steps of its story, then presets as they come."""
+MOST = 1.9e6
+"""Bytes that ship of a study: its default, its slider's curve, steps, pictures over several runs, then presets as they come."""
 _SAME = 1e-6  # of a picture's width: nobody sees it
 _ROUNDING = {4: 1e-6, 8: 1e-9}  # of an array's largest value, by its bytes a number
 
@@ -121,12 +121,14 @@ def _there(index: Mapping[str, list[tuple]], key: Key, keep: tuple[str, ...]) ->
 
 
 def _computed(study: type[Study], store: Store) -> Iterator[Wanted]:
-    """What is small and seen by everybody before what is large."""
+    """The curve over the slider, which is small, before what may leave no room for it."""
     steps = {f"step-{at}": dict(step.change) for at, step in enumerate(study.story.steps if study.story else (), 1)}
     presets = {preset.name: dict(preset.values) for preset in study.presets}
     yield from _runs(study, {"default": {}}, store)
-    yield from _sweeps(study, store)
-    yield from _runs(study, steps | presets, store)
+    yield from _sweeps(study, filter(None, [curve(study)]), store)
+    yield from _runs(study, steps, store)
+    yield from _sweeps(study, study.pictures, store)
+    yield from _runs(study, presets, store)
 
 
 def _runs(study: type[Study], points: Mapping[str, Mapping[str, Any]], store: Store) -> Iterator[Wanted]:
@@ -142,9 +144,9 @@ def _runs(study: type[Study], points: Mapping[str, Mapping[str, Any]], store: St
         yield Wanted(name, (Store.key(recipe),))
 
 
-def _sweeps(study: type[Study], store: Store) -> Iterator[Wanted]:
+def _sweeps(study: type[Study], pictures: Iterable[Picture], store: Store) -> Iterator[Wanted]:
     default = study()
-    for picture in filter(None, [*study.pictures, curve(study)]):
+    for picture in pictures:
         if picture.along is not None:
             try:
                 grid = picture.grid(default, default.load())
