@@ -92,6 +92,10 @@ def test_a_drag_sets_parameters_and_the_last_place_wins(session, monkeypatch):
     def drag(x, y):
         source.data = dict(source.data, x=np.array([x]), y=np.array([y]))
 
+    def at_rest():  # where a run was under way, its end draws, as on the page
+        settled(session)
+        card.refresh()
+
     drag(0.7, 0.3)
     settled(session)
     assert session.study.gamma == pytest.approx(10**0.7)
@@ -112,9 +116,11 @@ def test_a_drag_sets_parameters_and_the_last_place_wins(session, monkeypatch):
 
     drag(0.0, -0.95)  # where nothing is
     figure._trigger_event(PanEnd(figure, x=0.0, y=-0.95))
+    at_rest()
     assert (source.data["x"][0], source.data["y"][0]) == pytest.approx((1.5, 0.0), abs=1e-5)
     source.data = {name: values[:0] for name, values in source.data.items()}  # it was deleted
     figure._trigger_event(PanEnd(figure, x=0.0, y=0.0))
+    at_rest()
     assert source.data["x"][0] == pytest.approx(1.5, abs=1e-5)
     assert session.study.gamma == pytest.approx(10**1.5)
 
