@@ -268,7 +268,7 @@ class Runner:
                 self._tell(job, lambda: _show(job, progress))
             return job.ending
 
-        said, timer, telling = False, None, threading.Lock()
+        said, timer, telling = False, None, threading.RLock()  # what is told may compile in its turn
 
         def compiling(begins: bool) -> None:
             """What comes after the first report compiles too; a program that is read, or small, is not worth a word."""

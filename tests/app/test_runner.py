@@ -65,6 +65,14 @@ def direct(priority=RUN):
     return Runner(lambda call: call(), priority)
 
 
+def begins():
+    jax.monitoring.record_event("/jax/compilation_cache/compile_requests_use_cache")
+
+
+def ends():
+    jax.monitoring.record_event_duration_secs("/jax/core/compile/backend_compile_duration", 1.0)
+
+
 def test_what_compiles_after_a_report_is_said_where_it_takes_long(gate, monkeypatch):
     timers = []
 
@@ -75,12 +83,6 @@ def test_what_compiles_after_a_report_is_said_where_it_takes_long(gate, monkeypa
     monkeypatch.setattr(runner.threading, "Timer", timer)
     monkeypatch.setattr(runner, "_HERTZ", float("inf"))  # each report is shown
     stages, answers, told = [], [], []
-
-    def begins():
-        jax.monitoring.record_event("/jax/compilation_cache/compile_requests_use_cache")
-
-    def ends():
-        jax.monitoring.record_event_duration_secs("/jax/core/compile/backend_compile_duration", 1.0)
 
     def work(report):
         begins()
@@ -103,6 +105,29 @@ def test_what_compiles_after_a_report_is_said_where_it_takes_long(gate, monkeypa
     assert told == [0, ["running"], ["running", "compiling", "running"]]
     assert all(each.cancel.called for each in timers)
     assert stages == told[-1]  # and nothing once it is over
+
+
+def test_what_is_told_of_compiling_may_compile(gate, monkeypatch):
+    timers, stages, answers = [], [], []
+    monkeypatch.setattr(runner.threading, "Timer", lambda seconds, fires: timers.append(fires) or mock.Mock())
+    monkeypatch.setattr(runner, "_HERTZ", 0.01)  # no report is shown
+
+    def stage(name):
+        stages.append(name)
+        if name == "running":  # as where the page draws at once, in the thread that computes
+            begins()
+            ends()
+
+    def work(report):
+        report(Progress(1, 1, {}, None, 0.0))
+        begins()
+        timers[0]()
+        ends()
+        return "done"
+
+    direct().submit(work, stage=stage, done=answers.append)
+    soon(lambda: answers)
+    assert stages == ["compiling", "running"]
 
 
 def test_a_run_is_done_while_another_page_compiles(gate, patient):

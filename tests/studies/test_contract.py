@@ -150,7 +150,7 @@ def test_the_curve_of_its_slider_ships(study, monkeypatch):
     made, moved = study(), curve(study)
     if moved is not None and not moved.idle(made, made.load()):
         plan = sweeps.Plan(made, moved.grid(made, made.load()), store=Store(), keep=moved.keep, exact=True)
-        assert plan.complete, "make data"
+        assert plan.complete, f"not all of the curve of {study.slug} ships: make data"
 
 
 @running
