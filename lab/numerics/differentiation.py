@@ -1,0 +1,77 @@
+"""Derivatives that do not exist: raise an error when a function is differentiated, never return a silent zero."""
+
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any
+
+import equinox as eqx
+import jax
+from jax.core import Tracer
+from jax.custom_derivatives import SymbolicZero
+
+
+class NotDifferentiableError(TypeError):
+    """A derivative was requested that does not exist, or that the lab does not implement."""
+
+
+def refuse_derivative[T](values: T, message: str) -> T:
+    """Return the values; raise an error when they are differentiated.
+
+    The error is raised when ``grad``, ``jvp`` or ``vjp`` is traced, inside ``jit`` and ``vmap`` too. Arrays that the
+    derivative does not reach raise nothing.
+
+    Args:
+        values: a pytree; only its floating-point arrays are guarded.
+        message: what has no derivative, why, and what to use instead.
+
+    Returns:
+        the values, unchanged.
+
+    Raises:
+        NotDifferentiableError: if a derivative with respect to the values is requested.
+    """
+    guarded, rest = eqx.partition(values, eqx.is_inexact_array)
+    return eqx.combine(jax.tree.map(partial(_guard, message), guarded), rest)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _guard(message: str, x: jax.Array) -> jax.Array:
+    return x
+
+
+def _guard_jvp(message, primals, tangents):
+    if not isinstance(tangents[0], SymbolicZero):
+        raise NotDifferentiableError(message)
+    return primals[0], tangents[0]
+
+
+_guard.defjvp(_guard_jvp, symbolic_zeros=True)
+
+
+def needs_values(remedy: str) -> Callable:
+    """Decorate a function that works on the host: traced arguments raise a clear error.
+
+    Args:
+        remedy: what to use under ``jit``, ``vmap`` and ``grad`` instead.
+
+    Returns:
+        a decorator.
+
+    Raises:
+        NotDifferentiableError: from the decorated function, if an argument is traced.
+    """
+
+    def decorate[F: Callable](function: F) -> F:
+        name = f"{function.__module__}.{function.__qualname__}"
+
+        @wraps(function)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((args, kwargs))):
+                raise NotDifferentiableError(
+                    f"{name} computes on the host and needs values: it cannot be traced by jit, vmap or grad. {remedy}"
+                )
+            return function(*args, **kwargs)
+
+        return checked  # type: ignore[return-value]
+
+    return decorate
