@@ -17,8 +17,8 @@ def real(
     value: Any,
     shape: Sequence[int | str | None] | None = None,
     *,
-    low: float | None = None,
-    high: float | None = None,
+    low: float | int | None = None,
+    high: float | int | None = None,
     strict: bool = False,
     dtype: Any = None,
 ) -> jax.Array:
