@@ -101,7 +101,7 @@ def whole(name: str, value: Any, low: int | None = None, high: int | None = None
     return int(value)
 
 
-def _check_range(name: str, array: np.ndarray, low: float | None, high: float | None, strict: bool) -> None:
+def _check_range(name: str, array: np.ndarray, low: float | int | None, high: float | int | None, strict: bool) -> None:
     with np.errstate(invalid="ignore"):
         bad = ~np.isfinite(array)
         if low is not None:
