@@ -15,7 +15,7 @@ from lab.inputs import shown
 
 def choices(annotation: Any) -> tuple[Any, ...]:
     """The words of a ``Literal``, also where it has a name or is one of several types; () where there is none."""
-    words = (word for part in _parts(annotation) if get_origin(part) is Literal for word in get_args(part))
+    words = (word for part in parts(annotation) if get_origin(part) is Literal for word in get_args(part))
     return tuple(dict.fromkeys(words))
 
 
@@ -25,7 +25,7 @@ def check_choice(name: str, value: Any, annotation: Any, where: str = "") -> Non
     Raises:
         ValueError: the name, the value given, what is allowed.
     """
-    others = [part for part in _parts(annotation) if get_origin(part) is not Literal and part is not str]
+    others = [part for part in parts(annotation) if get_origin(part) is not Literal and part is not str]
     allowed = choices(annotation)
     known = value in allowed if isinstance(value, str) or not others else True
     if allowed and not known:
@@ -74,12 +74,16 @@ def _checked(function: Any, words: dict[str, tuple[int | None, Any]], skip: int 
     return checked
 
 
-def _parts(annotation: Any) -> tuple[Any, ...]:
-    """The types of a union, names resolved."""
+def parts(annotation: Any) -> tuple[Any, ...]:
+    """The types of a union, names resolved.
+
+    >>> parts(int | None)
+    (<class 'int'>, <class 'NoneType'>)
+    """
     if isinstance(annotation, TypeAliasType):
-        return _parts(annotation.__value__)
+        return parts(annotation.__value__)
     if get_origin(annotation) in _UNIONS:
-        return tuple(part for one in get_args(annotation) for part in _parts(one))
+        return tuple(part for one in get_args(annotation) for part in parts(one))
     return (annotation,)
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jax.core import Tracer
-from jax.custom_derivatives import SymbolicZero
+from jax.custom_derivatives import SymbolicZero, linear_call
 
 
 class NotDifferentiableError(TypeError):
@@ -46,6 +47,58 @@ def _guard_jvp(message, primals, tangents):
 
 
 _guard.defjvp(_guard_jvp, symbolic_zeros=True)
+
+
+def without_derivative[T](values: T, sources: Any, message: str) -> T:
+    """Return outputs whose derivative does not exist, beside others of the same function whose derivative does.
+
+    Reverse mode raises an error where the derivative of the values is used, and only there; in forward mode, where use
+    cannot be told, their tangents are NaN.
+
+    Args:
+        values: a pytree; only its floating-point arrays are guarded. No derivative passes through them.
+        sources: a pytree, what the values depend on.
+        message: what has no derivative, why, and what to use instead.
+
+    Returns:
+        the values, unchanged.
+
+    Raises:
+        NotDifferentiableError: if a derivative of the values with respect to the sources is used.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> from lab.numerics.differentiation import without_derivative
+        >>> def both(x):
+        ...     return x**2, without_derivative(jnp.sign(x), x, "signs jump")
+        >>> float(jax.grad(lambda x: both(x)[0])(3.0))
+        6.0
+    """
+    guarded, rest = eqx.partition(values, eqx.is_inexact_array)
+    guarded = jax.lax.stop_gradient(guarded)
+    given = eqx.filter(sources, eqx.is_inexact_array)
+    return eqx.combine(jax.tree.map(lambda x: _alone(message, x, given), guarded), rest)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _alone(message: str, x: jax.Array, sources: Any) -> jax.Array:
+    return x
+
+
+def _alone_jvp(message, primals, tangents):
+    x, _ = primals
+    moved = [leaf for leaf in jax.tree.leaves(tangents[1]) if not isinstance(leaf, SymbolicZero)]
+    if not moved:
+        return x, jnp.zeros_like(x)
+
+    def refuse(_, cotangent):
+        raise NotDifferentiableError(message)
+
+    total = jnp.sum(jnp.stack([leaf.sum().astype(x.dtype) for leaf in moved]))
+    return x, linear_call(lambda _, change: jnp.full_like(x, jnp.nan) * change, refuse, (), total)
+
+
+_alone.defjvp(_alone_jvp, symbolic_zeros=True)
 
 
 def needs_values(remedy: str) -> Callable:

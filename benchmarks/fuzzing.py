@@ -1,0 +1,71 @@
+"""What the fuzz of each field shares: the loop over random problems, the tally, and the line of JSON.
+
+A check is a function of a random number generator that draws one problem, computes, and asserts what must hold. The module
+of a field lists its checks by the public function that they test.
+"""
+
+import argparse
+import json
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+type Check = Callable[[np.random.Generator], None]
+
+
+def refused(name: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    """Assert that a call raises a ValueError or TypeError whose message names the argument."""
+    try:
+        found = call(*args, **kwargs)
+    except (ValueError, TypeError) as error:
+        assert name in str(error), f"the error does not name {name}: {error}"
+        return
+    raise AssertionError(f"accepted although {name} is invalid: {str(found)[:80]}")
+
+
+def close(found: Any, wanted: Any, tolerance: float = 1e-9) -> None:
+    """Assert that arrays agree, relative to the largest entry (or 1)."""
+    found, wanted = np.asarray(found, float), np.asarray(wanted, float)
+    assert found.shape == wanted.shape, f"shape {found.shape}, not {wanted.shape}"
+    scale = max(1.0, float(np.abs(wanted).max(initial=0)))
+    apart = float(np.abs(found - wanted).max(initial=0)) / scale
+    assert apart <= tolerance, f"apart by {apart:.2g} (tolerance {tolerance:g})"
+
+
+def run(checks: Mapping[str, Check], problems: int, seed: int = 0, show: int = 3) -> dict[str, Any]:
+    """Draw the problems, the same number for each check, print a table and one line of JSON, and return its content.
+
+    A problem that fails is drawn again by ``numpy.random.default_rng([seed, number, problem])``, where number is the place
+    of the check.
+    """
+    each, rows, failures = max(problems // len(checks), 1), {}, 0
+    print(f"{'function':44} problems  failed  seconds")
+    for number, (name, check) in enumerate(checks.items()):
+        began, failed = time.process_time(), []
+        for problem in range(each):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    check(np.random.default_rng([seed, number, problem]))
+                except Exception as error:  # a crash is a result
+                    failed.append(f"{problem}: {type(error).__name__}: {str(error)[:200]}")
+        seconds = time.process_time() - began
+        print(f"{name:44} {each:8d}  {len(failed):6d}  {seconds:7.1f}", flush=True)
+        for line in failed[:show]:
+            print("   ", line)
+        rows[name] = {"problems": each, "failed": len(failed)}
+        failures += len(failed)
+    summary = {"problems": each * len(checks), "failed": failures, "functions": rows}
+    print(json.dumps(summary))
+    return summary
+
+
+def arguments(description: str | None, problems: int = 2500) -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problems", type=int, default=problems)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
