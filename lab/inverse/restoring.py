@@ -40,7 +40,6 @@ COUNTS = (1, 2, 5, 10, 25, 100)
 """Euler steps of the walk along the plane."""
 MOST = 200
 """Euler steps."""
-_FINE = 96  # steps of order 4 that stand for the flow itself
 _CURVE = 33
 
 
@@ -309,13 +308,6 @@ def linear_film(made: Restored, seen: Float[Array, "frames flows d d"], look: An
     return look(ways.at[:, 1].add(frames[:, None, None] * made.star[None]))
 
 
-def fine(loop: Loop, flow: LinearFlow) -> Carried:
-    """The matrix of a flow itself, transposed: steps that crowd at both ends, where small variances decide."""
-    u = np.linspace(0.0, 1.0, _FINE + 1)
-    eye, times = jnp.asarray(np.eye(len(flow.end), dtype=flow.end.dtype)), jnp.asarray(u * u * (3 - 2 * u))
-    return carry(loop, LinearField(flow), eye, times, solver="rk4", euler_last=True, keep=False)
-
-
 # --- where estimators are on the plane ------------------------------------------------------------------------------------
 
 
@@ -483,8 +475,8 @@ def experiment(
         return Experiment(made, plane, ways.x, walked.end, first_failure(walked.reason, ways.reason, compared))
     flow = _linear_flows(bed, jnp.asarray(sigma_s))[0]
     walked = walk(loop, LinearField(flow), jnp.eye(x.shape[1], dtype=x.dtype), steps, solver)
-    others, limit = linear_ends(loop, bed, sigma_s, steps, solver, frames), fine(loop, flow)
-    plane = linear_plane(bed, sigma_s, walked.end, others.end, limit.end)
+    others = linear_ends(loop, bed, sigma_s, steps, solver, frames)
+    plane = linear_plane(bed, sigma_s, walked.end, others.end, flow.map().T)
     seen = linear_film(made, others.x, view, frames)
-    reason = first_failure(walked.reason, others.reason, limit.reason)
+    reason = first_failure(walked.reason, others.reason)
     return Experiment(made, plane, seen, made.starts[0] @ walked.end, reason)

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 
 from lab.inverse.linear import Channels
 from lab.inverse.operators import DENSE, Basis, Linear, Shape, checked, decomposed, known
+from lab.numerics.arguments import real
 from lab.numerics.jit import jit
 
 MOST = 64
@@ -207,18 +208,18 @@ def filtered_backprojection(sinogram: Any, angles: Any) -> Float[Array, "c n n"]
 
     $$ x(i, j) \approx \frac{\pi}{2 V} \sum_v q_v(\cos\theta_v\, j - \sin\theta_v\, i), \qquad \hat q_v = 2 |f|\, \hat y_v $$
 
-    for V views, i and j counted from the middle. As ``skimage.transform.iradon``: linear interpolation along the detector, 0
-    outside the inscribed disc.
+    for V views, i and j counted from the middle. As ``skimage.transform.iradon``: the detector is extended by zeros to the
+    diagonal of the image before filtering, interpolation along it is linear, and the image is 0 outside the inscribed disc.
 
     Args:
         sinogram: (slices, n, views).
-        angles: (views,) in degrees; a view whose angle is NaN counts for nothing.
+        angles: (views,) in degrees; a view whose angle is NaN is ignored.
 
     Returns:
         (slices, n, n).
 
     Raises:
-        ValueError: angles that are not as many as the views.
+        ValueError: a sinogram of another shape or with values that are not finite; angles that do not match the views.
 
     Source:
         Kak, Slaney, Principles of Computerized Tomographic Imaging, 1988, chapter 3.
@@ -232,10 +233,12 @@ def filtered_backprojection(sinogram: Any, angles: Any) -> Float[Array, "c n n"]
         >>> bool(abs(found[0, 6:11, 6:11].mean() - 1) < 0.05)  # it is 1 within
         True
     """
-    sinogram = jnp.asarray(sinogram)
+    sinogram = real("sinogram", sinogram, ("slices", "n", "views"))
     angles, count = jnp.asarray(angles, sinogram.dtype), sinogram.shape[-1]
     if angles.shape != (count,):
         raise ValueError(f"the angles have shape {angles.shape}, but the sinogram has {count} views")
+    if known(angles) and not np.isfinite(np.asarray(angles)).any():
+        raise ValueError(f"the angles are {np.asarray(angles)}: at least one finite angle is needed")
     return _backprojected(sinogram, angles)
 
 
@@ -244,15 +247,20 @@ def _backprojected(sinogram: Array, angles: Array) -> Array:
     turns = jnp.deg2rad(angles)
     n, seen = sinogram.shape[1], jnp.isfinite(turns)
     turns, sinogram = jnp.where(seen, turns, 0), jnp.where(seen, sinogram, 0)
-    size = max(64, 2 ** int(np.ceil(np.log2(2 * n))))
+    # a pixel of the disc may project half a pixel beyond the n detector elements, where the filtered view is not 0
+    wide = int(np.ceil(np.sqrt(2) * n))
+    before = wide // 2 - n // 2
+    sinogram = jnp.pad(sinogram, ((0, 0), (before, wide - n - before), (0, 0)))
+    size = max(64, 2 ** int(np.ceil(np.log2(2 * wide))))
     place = np.concatenate([np.arange(1, size / 2 + 1, 2), np.arange(size / 2 - 1, 0, -2)])
     ramp = np.zeros(size)
     ramp[0], ramp[1::2] = 0.25, -1 / (np.pi * place) ** 2
     factors = jnp.asarray(2 * np.fft.fft(ramp).real, sinogram.dtype)
     spectrum = jnp.fft.fft(sinogram, n=size, axis=1) * factors[None, :, None]
-    filtered = jnp.fft.ifft(spectrum, axis=1).real[:, :n].astype(sinogram.dtype)
-    detector = jnp.arange(n, dtype=sinogram.dtype) - n // 2
-    i, j = jnp.meshgrid(detector, detector, indexing="ij")
+    filtered = jnp.fft.ifft(spectrum, axis=1).real[:, :wide].astype(sinogram.dtype)
+    detector = jnp.arange(wide, dtype=sinogram.dtype) - wide // 2
+    side = jnp.arange(n, dtype=sinogram.dtype) - n // 2
+    i, j = jnp.meshgrid(side, side, indexing="ij")
 
     def back(view):
         turn, lines = view

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import ot as pot
 import pytest
+from scipy.integrate import solve_ivp
 
 from lab.inverse import pmrf
 from lab.paths import Mixture
@@ -44,6 +45,45 @@ def test_the_flow_ends_in_the_law_of_x(noise):
     c = (1 - t) ** 2 * flow.start + t**2 * flow.end + t * (1 - t) * (flow.cross + flow.cross.T)
     clean = ((1 - t) * flow.cross.T + t * flow.end) @ np.linalg.inv(c)
     np.testing.assert_allclose(flow.velocity(t), (clean - np.eye(4)) / (1 - t), atol=1e-12)
+
+
+@pytest.mark.parametrize("noise", [0.3, 1e-3, 1e-4])
+def test_the_flow_is_exact_where_the_posterior_mean_is_singular(noise):
+    """Diagonal covariances have a closed form; the others are solved by an adaptive method in log(t / (1 - t))."""
+    simple = pmrf.restoration(np.diag([1.0, 2.0]), [[1.0, 0.0]], [[0.5]]).flow(noise)
+    np.testing.assert_allclose(simple.map(), np.diag(np.sqrt([1.0, 2.0] / np.diag(simple.start))), rtol=1e-7)
+    turn = np.linalg.qr(np.random.default_rng(7).normal(size=(3, 3)))[0]
+    s = np.array([1.0, 1e-4, 0.0])  # X is singular too
+    flow = pmrf.restoration(turn * s @ turn.T, np.eye(3), 0.1 * np.eye(3)).flow(max(noise, 0.05))
+    exact = turn * np.sqrt(s / (s**2 / (s + 0.1) + max(noise, 0.05) ** 2)) @ turn.T
+    np.testing.assert_allclose(flow.map(), exact, atol=1e-6)
+    made = pmrf.restoration(spd(4, 5), np.random.default_rng(6).normal(size=(2, 4)), 0.1 * np.eye(2))
+    flow = made.flow(noise)
+    m = np.asarray(flow.map())
+    np.testing.assert_allclose(m @ flow.start @ m.T, made.covariance, atol=1e-8)
+    a, k, s = (np.asarray(each) for each in (flow.start, flow.cross, flow.end))
+
+    def slope(x, m):
+        t, left = 1 / (1 + np.exp(-x)), 1 / (1 + np.exp(x))
+        c = left**2 * a + t**2 * s + t * left * (k + k.T)
+        b = left * k.T + t * s - left * a - t * k
+        return (t * left * np.linalg.solve(c, b.T).T @ m.reshape(4, 4)).ravel()
+
+    theirs = solve_ivp(slope, (np.log(noise) - 24, 24), np.eye(4).ravel(), method="DOP853", rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(m, theirs.y[:, -1].reshape(4, 4), atol=1e-7 * np.abs(m).max())
+
+
+def test_what_the_closed_forms_of_gaussians_do_not_allow():
+    made = pmrf.restoration(np.eye(2), [[1.0, 0.0]], [[0.5]])
+    for noise in (0.0, 1e-7):
+        with pytest.raises(ValueError, match=f"noise = {noise:g} is not allowed: the covariance .* is singular"):
+            made.flow(noise)
+    for part in (2.0, -0.1):
+        with pytest.raises(ValueError, match=f"s = {part:g} is not allowed: s must be at least 0 and at most 1"):
+            made.between(part)
+    error, distance = made.between([0, 1])
+    np.testing.assert_allclose(distance, [np.sqrt(made.transport.squared), 0], atol=1e-12)
+    np.testing.assert_allclose(error, [made.mmse, made.best], rtol=1e-12)
 
 
 def test_where_covariances_commute_it_is_the_optimal_map():
@@ -183,7 +223,7 @@ def test_bad_input_is_refused_in_a_sentence():
         (lambda: pmrf.restoration(np.eye(2), np.ones((1, 3)), np.eye(1)), r"S \(2, 2\), H \(1, 3\)"),
         (lambda: pmrf.restoration([[1.0, 2.0], [0.0, 1.0]], np.eye(2), np.eye(2)), "S must be finite and symmetric"),
         (lambda: pmrf.restoration(np.eye(2), np.eye(2), -np.eye(2)), "Q has the eigenvalue -1"),
-        (lambda: made.flow(), "take noise above 0"),
+        (lambda: made.flow(), "Choose noise above"),
         (lambda: made.flow(-0.1), "noise = -0.1"),
         (lambda: made.flow(0.1).map(0), "steps = 0"),
         (lambda: pmrf.PairFlow(jnp.ones((3, 2)), jnp.ones((3, 2)), 0.0), "noise = 0.0"),
