@@ -3,7 +3,6 @@
 from typing import Any
 
 from lab.studies import Study, headlines
-from lab.studies.contract import told as in_numbers
 
 from . import theme
 from .theme import escape
@@ -49,8 +48,7 @@ def numbers_html(study: Study, result: Any, rough: bool = False, stored: bool = 
     """What came out: four numbers large, the sentences of the story, all numbers on a press."""
     cells = headline(study, result, rough, stored)
     told = [f'<div class="strip{stale}">{"".join(first(cells, result, rough))}</div>']
-    said = [in_numbers(text, result) for text in (study.story.says if study.story is not None else ())]
-    said = [escape(text) for text in said if "–" not in text]
+    said = [escape(text) for text in (study.story.summary(result) if study.story is not None else ())]
     told += [f'<p class="says away{stale}">{" ".join(said)}</p>'] if said else []
     told.append(
         f'<details class="away"><summary>All numbers</summary><div class="all">{"".join(cells)}</div></details>'

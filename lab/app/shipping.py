@@ -1,7 +1,8 @@
 """Making what ships with the lab: ``python -m lab.app.shipping``, which ``make data`` calls.
 
 Of each study: its default run, those of its presets and of the steps of its story, the runs that its pictures over several
-runs and the curve of its scrubber need at the defaults; and the small pictures of the gallery. Arrays are rounded to float32
+runs and the curve of its scrubber need at the defaults; what its comparisons have over several seeds; and the small pictures
+of the gallery. Arrays are rounded to float32
 where no picture shows it. A file that holds the same numbers already is left as it is.
 """
 
@@ -28,7 +29,7 @@ from lab.figures.provenance import fingerprint, picture_difference
 from lab.home import start
 from lab.store import Key, Store, files, packing, shipped
 from lab.studies import Picture, Study
-from lab.studies.contract import curve
+from lab.studies.contract import comparisons, curve
 from lab.studies.draw import theme
 
 from . import thumbnails
@@ -85,6 +86,43 @@ def make(study: type[Study], folder: Path, store: Store) -> dict[str, list[tuple
             old.unlink()
         write(folder / thumbnails.shipped_name(study, tone), image)
     return index
+
+
+def repeated(study: type[Study], store: Store, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a study's comparisons over several seeds, by state; ``known`` values that agree to rounding stay."""
+    story, found = study.story, {}
+    compared = [each for each in story.compares if each.stored] if story is not None else []
+    seeds = list(range(story.seeds)) if story is not None else []
+    for name, change in (comparisons.states(study) if compared else {}).items():
+        began = time.monotonic()
+        try:
+            runs = [_run(study(**(change | {"seed": seed})), store) for seed in seeds]
+        except (ValueError, OSError) as problem:  # its data are elsewhere
+            print(f"  {name} with several seeds: {problem}", flush=True)
+            continue
+        of = comparisons.signature(json.loads(runs[0].attrs["parameters"]), runs[0].attrs["data_name"])
+        values = {}
+        for comparison in compared:
+            rows = [comparison.values(run) for run in runs]
+            methods = [method for method in comparison.methods if all(method in row for row in rows)]
+            values[comparison.name] = {m: [float(f"{row[m][0]:.6g}") for row in rows] for m in methods}
+        state = {"of": of, "seeds": seeds, "values": values}
+        found[name] = known[name] if name in known and _agree(known[name], state) else state
+        print(f"  {name} with {len(runs)} seeds took {time.monotonic() - began:.0f} s", flush=True)
+    return found
+
+
+def _agree(one: Any, other: Any) -> bool:
+    """Whether two records are equal, numbers to rounding."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return {*one} == {*other} and all(_agree(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_agree, one, other))
+    return bool(np.isclose(one, other, rtol=1e-4)) if isinstance(one, float) else one == other
+
+
+def _run(asked: Study, store: Store) -> xr.Dataset:
+    return store.fetch(asked.recipe(asked.load()), asked.run)
 
 
 def _holds(path: Path, cells: xr.Dataset, header: Mapping[str, Any]) -> bool:
@@ -189,27 +227,37 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Compute the results that ship with the lab.")
     parser.add_argument("studies", nargs="*", help="slugs; all when left out")
     parser.add_argument("--folder", type=Path, default=Path("data/results"))
+    parser.add_argument("--seeds", action="store_true", help="only the values of comparisons over several seeds")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     if len(given.studies) == 1:
-        return _one(given.studies[0], given.folder)
+        return _one(given.studies[0], given.folder, given.seeds)
     slugs = given.studies or [study.slug for study in studies.catalogue()]
     failed = [
         slug
         for slug in slugs
-        if subprocess.run([sys.executable, "-m", __spec__.name, slug, "--folder", given.folder]).returncode
+        if subprocess.run(
+            [sys.executable, "-m", __spec__.name, slug, "--folder", given.folder, *["--seeds"] * given.seeds]
+        ).returncode
     ]
     total = sum(path.stat().st_size for path in given.folder.iterdir())
     print(f"{total / 1e6:.1f} MB in {given.folder}" + (f"; failed: {', '.join(failed)}" if failed else ""))
     return bool(failed)
 
 
-def _one(slug: str, folder: Path) -> int:
+def _one(slug: str, folder: Path, seeds: bool = False) -> int:
     os.environ["LAB_RESULTS"] = ""  # nothing is taken from what shipped before
     start(ready=True)
     print(slug, flush=True)
+    study, place = studies.find(slug), folder / comparisons.FILE
+    told = json.loads(place.read_text()) if place.exists() else {}
     with tempfile.TemporaryDirectory() as home:
-        made = make(studies.find(slug), folder, Store(Path(home)))
+        store = Store(Path(home))
+        made = {} if seeds else make(study, folder, store)
+        told |= {slug: repeated(study, store, told.get(slug, {}))}
+    write(place, (_lines(told) + "\n").encode())
+    if seeds:
+        return 0
     path = folder / shipped.INDEX
     known = json.loads(path.read_text()) if path.exists() else {}
     kept = {asked: places for asked, places in known.items() if not places[0][0].startswith(f"{slug}-")} | made
@@ -220,6 +268,18 @@ def _one(slug: str, folder: Path) -> int:
     text = json.dumps(kept, indent=0, sort_keys=True, ensure_ascii=False)
     write(path, (text + "\n").encode())
     return 0
+
+
+def _lines(told: Mapping[str, Any]) -> str:
+    """A record of values over seeds as JSON, with each state on a line of its own; studies without states are left out."""
+    studies = {
+        slug: ",\n".join(
+            f"  {json.dumps(name)}: {json.dumps(state, ensure_ascii=False)}" for name, state in states.items()
+        )
+        for slug, states in sorted(told.items())
+        if states
+    }
+    return "{\n" + ",\n".join(f"{json.dumps(slug)}: {{\n{states}\n}}" for slug, states in studies.items()) + "\n}"
 
 
 if __name__ == "__main__":

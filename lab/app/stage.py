@@ -181,7 +181,8 @@ class Cards:
         for group, title, cards in self._groups:
             title.visible = any(not card.why for card in cards)
             found = told(group.finding, result) if result is not None else ""
-            title.tell(group.title, "" if "–" in found and "–" not in group.finding else found)  # numbers are missing
+            written = group.finding if isinstance(group.finding, str) else ""
+            title.tell(group.title, "" if "–" in found and "–" not in written else found)  # numbers are missing
 
     def _fold(self) -> None:
         self._tell()

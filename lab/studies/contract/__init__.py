@@ -2,6 +2,7 @@
 
 from .along import curve, logarithmic, measure, scrubbed, span
 from .claims import Claim, Measured, Runs, Verdict
+from .comparisons import Comparison
 from .declare import Limit, Live, Mood, Paper, Preset, Result, headlines
 from .parameters import (
     Choice,
@@ -26,6 +27,7 @@ from .verify import verify
 __all__ = [
     "Choice",
     "Claim",
+    "Comparison",
     "DataSource",
     "Grid",
     "Group",

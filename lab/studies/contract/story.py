@@ -9,6 +9,7 @@ import xarray as xr
 
 from lab.inputs import listed
 
+from .comparisons import Comparison
 from .pictures import Finding, Pictures
 from .telling import told
 
@@ -48,12 +49,12 @@ class Group:
 
     Attributes:
         title: a few words.
-        finding: what they show together, in one sentence; its numbers are live.
+        finding: what they show together, in one sentence with live numbers, or a function of the result that gives it.
         pictures: their names, the most telling one first.
     """
 
     title: str
-    finding: str
+    finding: Finding
     pictures: tuple[str, ...]
 
 
@@ -72,6 +73,11 @@ class Story:
         measure: the number that is drawn along the first parameter that moves the hero; the first that is told of when empty.
         finds: what pictures of the groups show now, by name, in a few words that are their heads: with live numbers, or given
             by a function of the result that is drawn, which says what is so in this one. "" where there is nothing to say.
+        compares: the comparisons of methods; the summary of the page begins with their sentences.
+        repeats: the states that are computed with several seeds: ``default``, ``best`` (``Comparison.best_at``), ``step``.
+        seeds: with how many seeds, from 0 on.
+        owners: who answers for a text that ranks outside of the comparisons: a part of the text, and the claim by its name, or
+            the test as ``tests/...::name``.
     """
 
     phenomenon: str
@@ -83,6 +89,18 @@ class Story:
     question: str = ""
     measure: str = ""
     finds: Mapping[str, Finding] = field(default_factory=dict, compare=False)
+    compares: tuple[Comparison, ...] = ()
+    repeats: tuple[str, ...] = ("default", "best", "step")
+    seeds: int = 5
+    owners: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def summary(self, result: xr.Dataset) -> list[str]:
+        """The sentences on a result: of the comparisons first, then ``says``; those that lack a number are left out."""
+        said = [
+            *(comparison.sentence(result) for comparison in self.compares),
+            *(told(text, result) for text in self.says),
+        ]
+        return [text for text in said if text and "–" not in text]
 
     def flaw(self, pictures: Pictures, parameters: Mapping[str, Any], results: "Sequence[Result]") -> str:
         """What is not whole, as the end of a sentence that begins with "it"; "" when all is well."""
@@ -108,10 +126,12 @@ class Story:
         numbers = {result.name for result in results if not result.dims}
         if self.measure and self.measure not in numbers:
             return f"measures {self.measure}, which is no number among its results: they are {listed(sorted(numbers))}"
+        if wrong := next(filter(None, (each.flaw(results, parameters) for each in self.compares)), ""):
+            return wrong
         found = (text for text in self.finds.values() if isinstance(text, str))
         for text in (
             *(step.finding for step in self.steps),
-            *(group.finding for group in self.groups),
+            *(group.finding for group in self.groups if isinstance(group.finding, str)),
             *self.says,
             *found,
         ):

@@ -2,7 +2,7 @@
 
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,14 @@ _PLAIN = re.compile(r"d|\.\d+f|")  # of which thousands are set apart
 _NOTHING = 1e-9  # what is smaller is a rounding error
 
 
-def told(text: str, result: xr.Dataset, before: xr.Dataset | None = None) -> str:
+def told(text: str | Callable[[xr.Dataset], str], result: xr.Dataset, before: xr.Dataset | None = None) -> str:
     """A sentence with its numbers: ``{w2sq:.3g}``, of the result, ``{before.w2sq:.3g}``; a dash where there is none.
 
     What is not zero, but for a rounding error, is not written as zero: it has as many digits as it needs.
 
     Args:
-        text: with the names of scalars of a result in braces, formatted as by ``str.format``.
+        text: with the names of scalars of a result in braces, formatted as by ``str.format``; or a function that makes it from
+            the result.
         result: what the plain names are looked up in.
         before: what the names with ``before.`` are looked up in.
 
@@ -35,6 +36,8 @@ def told(text: str, result: xr.Dataset, before: xr.Dataset | None = None) -> str
         >>> told("{cost:.2f}", xr.Dataset())
         '–'
     """
+    if callable(text):
+        return readable(text(result))
     return readable(_Numbers().vformat(text, (), {"": result, "before": before}))
 
 

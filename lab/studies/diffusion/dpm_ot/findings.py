@@ -4,28 +4,18 @@
 import numpy as np
 import xarray as xr
 
+from lab.studies.contract import Comparison
 from lab.words import number, percent
 
-_WAYS = ("DPM-OT", "no map", "flow", "annealed")  # those with as many evaluations
-_FULL = {"no map": "going without a map", "flow": "the flow", "annealed": "annealing", "full": "the full sampler"}
+_EQUAL = {"DPM-OT": "DPM-OT", "no map": "the sampler without a map", "flow": "the flow", "annealed": "annealed Langevin"}
+W2 = Comparison(
+    "w2", "W₂ to held-out data", _EQUAL, result="w2", along="way", ours="DPM-OT", best_at={"k": 0},
+)
+OFF = Comparison("off", "fraction of samples off the modes", _EQUAL, result="off_mode", along="way", share=True, ours="DPM-OT")
 
 
 def _two(value: float) -> str:
     return number(float(value), 2)
-
-
-def _the(name: str) -> str:
-    return _FULL.get(name, name)
-
-
-def _begun(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def _nearest(w2: xr.DataArray, ways: tuple[str, ...]) -> tuple[str, float]:
-    values = [float(w2.sel(way=way)) for way in ways]
-    best = int(np.nanargmin(values))
-    return ways[best], values[best]
 
 
 def _newton(result: xr.Dataset) -> str:
@@ -47,22 +37,7 @@ def _angles(result: xr.Dataset) -> str:
 
 
 def _tradeoff(result: xr.Dataset) -> str:
-    def nearest(at: int) -> tuple[int, str, str]:
-        run = result.sortby("k").isel(k=at)
-        way, w2 = _nearest(run.w2, _WAYS)
-        return int(run.nfe.sel(way=way)), _the(way), _two(w2)
-
-    (few, first, w2), (many, last, other) = nearest(0), nearest(-1)
-    least = f"With {few} evaluations {first} is nearest to fresh data, W₂ = {w2}"
-    return f"{least}; with {many} {last}, {other}" if few != many else least
-
-
-def _table(result: xr.Dataset) -> str:
-    way, w2 = _nearest(result.w2, (*_WAYS, "full"))
-    other = "full" if way == "DPM-OT" else "DPM-OT"
-    said = [f"W₂ = {_two(w2)} in {int(result.nfe.sel(way=way))} evaluations"]
-    said += [f"{_the(other)} has {_two(result.w2.sel(way=other))} in {int(result.nfe.sel(way=other))}"]
-    return _begun(f"{_the(way)} is nearest to fresh data: {'; '.join(said)}")
+    return W2.finding_by(result, "k")
 
 
 def _memory(result: xr.Dataset) -> str:
@@ -89,8 +64,8 @@ def _sizes(result: xr.Dataset) -> str:
 def _images(result: xr.Dataset) -> str:
     own, near = (result.images.sel(kind=kind).values for kind in ("where it jumped", "nearest stored"))
     same = np.isclose(own, near).all(axis=(1, 2))
-    stay = f"{int(same.sum())} of {same.size} stay nearest to where they jumped"
-    return f"{stay}; samples are {_two(result.nn_express)} from the nearest, fresh ones {_two(result.nn_fresh)}"
+    stay = f"{int(same.sum())} of {same.size} end next to their own target"
+    return f"{stay}; mean distance {_two(result.nn_express)} to stored data, {_two(result.nn_fresh)} of held-out data"
 
 
 def _scatter(result: xr.Dataset) -> str:
@@ -103,13 +78,9 @@ def _scatter(result: xr.Dataset) -> str:
 
 
 def _mixture(result: xr.Dataset) -> str:
-    least = result.mmr_by_tau.sortby("level").isel(level=0)
-    shares = {way: float(least.sel(way=way)) for way in (*_WAYS, "fresh data")}
-    at, worst = f"At τ = {float(least.level):g}", max(shares, key=lambda way: shares[way])
-    if not shares[worst]:
-        return f"{at} no way of sampling mixes modes"
-    others = [f"{way} {percent(shares[way])}" for way in ("DPM-OT", "fresh data") if way != worst]
-    return f"{at} {_the(worst)} mixes most, {percent(shares[worst])}; {', '.join(others)}"
+    first = result.mmr_by_tau.sortby("level").isel(level=0)
+    shares = [f"{way} {percent(float(first.sel(way=way)))}" for way in ("DPM-OT", "flow", "annealed", "fresh data")]
+    return f"Samples that two modes claim at τ = {float(first.level):g}: {', '.join(shares)}"
 
 
 def _filling(result: xr.Dataset) -> str:
@@ -145,5 +116,5 @@ def _rates(result: xr.Dataset) -> str:
 FINDS = {
     "newton": _newton, "potential": _potential, "tradeoff": _tradeoff, "memory": _memory, "mixture": _mixture,
     "scatter": _scatter, "angles": _angles, "filling": _filling, "sizes": _sizes, "convergence": _convergence,
-    "rates": _rates, "images": _images, "table": _table,
+    "rates": _rates, "images": _images, "table": W2.finding,
 }
