@@ -62,6 +62,7 @@ bench: $(READY)
 
 data: $(READY)
 	$(BIN)/python -m lab.app.shipping
+	$(BIN)/python -m docs.make.measure --tables
 
 dist: $(READY)
 	$(BIN)/python -m benchmarks.packages

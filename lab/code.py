@@ -36,6 +36,7 @@ _WORDS = (
     "pictures",
     "presets",
     "claims",
+    "reported",
     "recipe",
     "attributes",
 )

@@ -51,11 +51,11 @@ def percent(share: Any, digits: int = 2) -> str:
     return f"{text}%"
 
 
-def quantity(value: Any, unit: str) -> str:
+def quantity(value: Any, unit: str, digits: int = 4) -> str:
     """A number with its unit: ``30.05 dB``, ``7.019%``; one in words, as ``median distance``, is left to the label."""
     if unit in ("", "1") or " " in unit:
-        return number(value)
-    return f"{number(value)}{'' if unit == '%' else ' '}{unit}"
+        return number(value, digits)
+    return f"{number(value, digits)}{'' if unit == '%' else ' '}{unit}"
 
 
 def readable(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lab.studies import Claim, Study
 from lab.studies.contract.parameters import as_text, option
+from lab.studies.contract.reported import lines
 from lab.words import number
 
 from . import words
@@ -36,6 +37,7 @@ def page(study: type[Study], measured: Mapping[str, Any], beside: str = "", hero
         _results(study),
         _presets(study),
         _claims(study, measured),
+        _reported(study),
         f"## The paper's figures and ours\n\n{beside}" if beside else "",
         f"## BibTeX\n\n```bibtex\n{words.bibtex(study.paper)}\n```",
     ]
@@ -140,6 +142,25 @@ def _claims(study: type[Study], measured: Mapping[str, Any]) -> str:
     rest = f"{long} of {len(rows)} take longer and were not run for this page." if long else ""
     told = f"{day} {rest} `lab verify {study.slug}` measures all of them.".strip()
     return f"## Claims\n\n{told}\n\n" + words.table(("what is said", "expected", "measured", "", "by"), rows)
+
+
+def _reported(study: type[Study]) -> str:
+    """The paper's numbers beside ours."""
+    rows = [
+        (
+            f"{words.plain(line.quantity)}<br>*{words.plain(line.where)}*",
+            f"{words.plain(line.paper)}<br>{words.plain(line.paper_setting)}",
+            f"{words.plain(line.ours)}<br>{words.plain(line.our_setting)}",
+            words.plain(line.note),
+        )
+        for line in lines(study)
+    ]
+    if not rows:
+        return ""
+    made = f"Our numbers are precomputed: {words.plain('; '.join(sorted({line.made for line in lines(study)})))}."
+    return f"## The paper's numbers and ours\n\n{made}\n\n" + words.table(
+        ("quantity", "paper", "this lab", "note"), rows
+    )
 
 
 def claim_row(claim: Claim, verdict: Mapping[str, Any] | None) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from .export_tab import ExportTab
 from .mathematics import mathematics
 from .numbers import ADVICE_CSS, TOLD_CSS, numbers_html
 from .recipe_tab import RecipeTab
+from .reported_table import reported_table
 from .session import Session
 from .share_tab import ShareTab
 from .stage import Cards
@@ -224,6 +225,9 @@ class StudyPage(pn.viewable.Viewer):
         study = self.session.study
         parts = [theme.html(f'<p class="about">{escape(study.about)}</p>', _PART)]
         parts += [mathematics(study.mathematics)] if study.mathematics else []
+        if study.reported:
+            head = theme.html("<h2>The paper's numbers and ours</h2>", _PART)
+            parts += [head, reported_table(type(study))]
         parts += [theme.html("<h2>Does it hold?</h2>", _PART), self._claims_tab] if study.claims else []
         return theme.column(*parts, css=_STACK)
 

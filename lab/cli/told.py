@@ -7,7 +7,9 @@ import sys
 import warnings
 from collections.abc import Iterable
 from contextlib import suppress
+from hashlib import sha256
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab import code, home
@@ -55,6 +57,16 @@ def show(arguments: argparse.Namespace) -> int:
         ("claims", ("name", "statement")),
     ):
         print_table((heading, *columns[1:]), [tuple(_cell(row[c]) for c in columns) for row in told[heading]])
+    print_table(
+        ("quantity", "paper", "setting of the paper", "this lab", "setting here", "note"),
+        [
+            (
+                f"{r['quantity']} ({r['where']})",
+                *(r[c] for c in ("paper", "paper_setting", "ours", "our_setting", "note")),
+            )
+            for r in told["reported"]
+        ],
+    )
     return 0
 
 
@@ -63,7 +75,7 @@ def catalogue() -> list[dict[str, Any]]:
 
     Studies of installed packages are asked each time: their code is not in the hash.
     """
-    path = home.home() / "cache" / f"studies-{code.ours(())[:32]}.json"
+    path = home.home() / "cache" / f"studies-{code.ours(())[:32]}{_stamp()}.json"
     try:
         others = bool(entry_points(group="lab.studies"))
     except Exception:  # a list that can't be read: the studies' catalogue says so
@@ -79,6 +91,13 @@ def catalogue() -> list[dict[str, Any]]:
                 before.unlink()
             cache.write(path, told.encode())
     return json.loads(told)
+
+
+def _stamp() -> str:
+    """What the stored numbers of the tables add to the name: they can change while the code does not."""
+    package = Path(__file__).parents[1]
+    places = (place / "data" / "results" / "reported.json" for place in (package, package.parent))
+    return next((f"-{sha256(path.read_bytes()).hexdigest()[:8]}" for path in places if path.exists()), "")
 
 
 def found(name: str) -> dict[str, Any]:
@@ -108,6 +127,7 @@ def _described(study: "type[Study]") -> dict[str, Any]:
 def describe(study: "type[Study]") -> dict[str, Any]:
     """Everything that ``lab show --json`` says of a study."""
     from lab.studies import bounds_of, kind_of
+    from lab.studies.contract.reported import lines
 
     return {
         "name": study.slug,
@@ -152,6 +172,7 @@ def describe(study: "type[Study]") -> dict[str, Any]:
             }
             for c in study.claims
         ],
+        "reported": [line._asdict() for line in lines(study)],
         "results": [{"name": r.name, "dims": list(r.dims), "unit": r.unit, "doc": r.doc} for r in study.results],
     }
 

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from docs.make import measure
 from lab import datasets, numerics, studies, sweeps
 from lab.cli import commands, told
 from lab.store import Key, Store, shipped, unpack
 from lab.studies import Choice, Picture, Real, Study, Whole, bounds_of
-from lab.studies.contract import curve
+from lab.studies.contract import curve, reported
 from lab.studies.contract.registry import flaw
 from lab.studies.contract.verify import judge
 
@@ -70,12 +71,36 @@ def test_declaration_is_whole(study):
 
 def test_description_is_json_with_the_promised_keys(study):
     described = json.loads(json.dumps(told.describe(study)))
-    promised = "name title field paper about parameters data presets pictures claims results"
+    promised = "name title field paper about parameters data presets pictures claims reported results"
     assert set(described) == set(promised.split())
     for parameter in described["parameters"]:
         assert set(parameter) == set("name type default bounds scale unit doc sweepable allowed".split())
     assert described["data"]
     assert {"name", "dims", "unit", "doc"} == set(described["results"][0])
+
+
+def test_our_numbers_beside_the_papers_are_those_that_ship(study, monkeypatch):
+    """None is typed: each is read again from its precomputed run or its stored verdict."""
+    monkeypatch.delenv("LAB_RESULTS")
+    assert len(study.reported) <= 8
+    found = reported.measured(study, measure.load()[study.slug])
+    for name, stored in reported.load().get(study.slug, {}).items():
+        again = f"{name} has changed: python -m docs.make.measure --tables {study.slug}"
+        assert name in found, again
+        assert _near(stored, found[name]), again
+    for line in reported.lines(study):
+        assert line.where
+        assert line.paper_setting
+        assert line.our_setting
+        assert line.ours != "not computed", f"python -m docs.make.measure --tables {study.slug}"
+        assert not re.search(r"–|nan|None", f"{line.ours} {line.paper}"), line
+
+
+def _near(one: dict, other: dict) -> bool:
+    """Whether the numbers agree to rounding, and everything else is equal."""
+    flat = [[each["measured"], each.get("expected") or 0.0, *(each["interval"] or [])] for each in (one, other)]
+    rest = [{**each, "measured": 0, "expected": 0, "interval": 0} for each in (one, other)]
+    return rest[0] == rest[1] and len(flat[0]) == len(flat[1]) and np.allclose(*flat, rtol=1e-9, atol=0)
 
 
 @running

@@ -19,12 +19,14 @@ from .parameters import (
 )
 from .pictures import Grid, Picture, Pictures, first_picture
 from .registry import catalogue, find, load_file, load_files, named, register
+from .reported import PREDICTED, Reported
 from .story import Group, Step, Story
 from .study import Outcome, Study, edited
 from .telling import told
 from .verify import verify
 
 __all__ = [
+    "PREDICTED",
     "Choice",
     "Claim",
     "Comparison",
@@ -42,6 +44,7 @@ __all__ = [
     "Pictures",
     "Preset",
     "Real",
+    "Reported",
     "Result",
     "Runs",
     "Step",

@@ -19,6 +19,7 @@ from .claims import Claim
 from .declare import Limit, Live, Paper, Preset, Result
 from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, choices
 from .pictures import Pictures
+from .reported import Reported
 from .story import Story
 
 _KINDS = (Real, Whole, Choice, Switch, DataSource)
@@ -44,6 +45,7 @@ class Declaration(param.Parameterized):
     pictures: ClassVar[Pictures] = Pictures()
     presets: ClassVar[tuple[Preset, ...]] = ()
     claims: ClassVar[tuple[Claim, ...]] = ()
+    reported: ClassVar[tuple[Reported, ...]] = ()
     live: ClassVar[tuple[Live, ...]] = ()
     story: ClassVar[Story | None] = None
     ends: ClassVar[Mapping[Reason, str]] = {}

@@ -19,6 +19,8 @@ from lab.inputs import SENTENCE, LeftOut, cut, listed, shown
 from .claims import Claim
 from .declare import Live, Paper, Preset, Result
 from .pictures import Picture, Pictures
+from .reported import Reported
+from .reported import flaw as table_flaw
 from .study import Study
 
 _STUDIES = Path(__file__).parents[1]
@@ -263,7 +265,14 @@ _OPTIONS = {
 }
 
 
-_HOLDS = {"results": Result, "presets": Preset, "claims": Claim, "live": Live, "pictures": Picture}
+_HOLDS = {
+    "results": Result,
+    "presets": Preset,
+    "claims": Claim,
+    "reported": Reported,
+    "live": Live,
+    "pictures": Picture,
+}
 
 
 def flaw(study: type[Study]) -> str:
@@ -296,6 +305,8 @@ def flaw(study: type[Study]) -> str:
         return "it declares no results"
     if study.story is not None and (problem := study.story.flaw(study.pictures, study.parameters(), study.results)):
         return f"its story {problem}"
+    if problem := table_flaw(study):
+        return f"it {problem}"
     for name, parameter in study.parameters().items():
         if getattr(study, name) != parameter.default:
             return f"{name} is set to a plain value, which hides the parameter: declare it again, with its default"

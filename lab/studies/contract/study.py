@@ -44,6 +44,7 @@ class Study(Recorded):
         results: the variables of a result.
         dims: for each dimension a label and a unit.
         ends: what to say of a run that ended for a reason, where the reason's own advice does not fit; "" for nothing.
+        reported: the paper's numbers beside ours.
         live: what a page follows while a run goes on; a training's loss or the first measure of its method when empty.
         story: what its page tells first.
         data_options: parameters that are handed to a named data set, where it has an option of that name.

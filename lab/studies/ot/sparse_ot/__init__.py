@@ -22,6 +22,7 @@ from lab.studies.vocabulary import positive, size
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 
 _DENSE = 1 << 22  # entries up to which a result holds the plan as a matrix, and the linear program is solved
@@ -160,6 +161,7 @@ class SparseOT(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod
