@@ -14,6 +14,16 @@ from lab.paths.laws import law
 from lab.paths.schedules import as_pytree
 
 
+_HOW = 'call the other library by jax.pure_callback, as the how-to "Your own model" (docs/how-to/own-model.md) shows'
+
+
+def _check_library(given: Any) -> None:
+    """Reject a module of a library whose code JAX cannot trace."""
+    library = next((base.__module__ for base in type(given).__mro__ if base.__module__.split(".")[0] == "torch"), None)
+    if library is not None:
+        raise TypeError(f"the denoiser is a PyTorch object ({type(given).__name__}), which JAX cannot trace: {_HOW}")
+
+
 class Given(Denoiser):
     """A function of one's own as a denoiser.
 
@@ -41,6 +51,7 @@ class Given(Denoiser):
         name: str = "yours",
         levels: tuple[float, float] = (0.0, float("inf")),
     ):
+        _check_library(function)
         if not callable(function):
             raise TypeError(f"function is a {type(function).__name__}, but a function of images and levels is needed")
         low, high = (float(level) for level in levels)
@@ -59,8 +70,7 @@ class Given(Denoiser):
                 found = self.function(image, level[None])
             except jax.errors.TracerArrayConversionError as problem:
                 raise TypeError(
-                    f"the denoiser {self.name!r} makes NumPy arrays of what it is given: write it with jax.numpy, or have it "
-                    "call the other library by jax.pure_callback"
+                    f"the denoiser {self.name!r} converts its arguments to NumPy arrays: write it with jax.numpy, or {_HOW}"
                 ) from problem
             if found.shape not in (image.shape, (1, self.n)):
                 raise ValueError(f"the denoiser {self.name!r} made {found.shape} of {image.shape}: both must agree")
@@ -86,7 +96,7 @@ def denoiser(given: Any, shape: Shape) -> Denoiser:
         a ``Denoiser`` of images of that shape.
 
     Raises:
-        TypeError: anything else.
+        TypeError: anything else, a PyTorch module among it.
         ValueError: a denoiser of images of another shape.
 
     Source:
@@ -99,6 +109,7 @@ def denoiser(given: Any, shape: Shape) -> Denoiser:
         >>> float(D(jnp.ones((1, 1)), 1.0)[0, 0])  # x / (1 + sigma^2)
         0.5
     """
+    _check_library(given)
     if isinstance(given, Denoiser):
         if given.shape != tuple(shape):
             raise ValueError(f"the denoiser {given.name!r} is of images {given.shape}, but {tuple(shape)} is needed")

@@ -30,6 +30,7 @@ from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_
 from lab.inverse.spectral import prepared
 from lab.numerics import Loop, random
 from lab.numerics import Method as Iteration
+from lab.numerics.arguments import real, whole
 from lab.numerics.jit import jit
 
 type Schedule = (
@@ -60,20 +61,20 @@ _CLOSE = 1e-4  # mean square misfit at which gradient descent on the data ends
 
 
 class Calibration(NamedTuple):
-    r"""$e(t) = E|v(x_t, t) - (\varepsilon - x_0)|^2 / n$ at ``t`` falling from 1 to 0."""
+    r"""$e(t) = E|v(x_t, t) - (\varepsilon - x_0)|^2 / n$ at ``t`` falling from 1 to 0: arrays or lists of one length."""
 
     t: Float[Array, " times"]
     error: Float[Array, " times"]
 
     def weights(self, c: ArrayLike, shift: ArrayLike = 0.0) -> Float[Array, " times"]:
         r"""$\lambda(t_j) = c \max(b_j - b_\mathrm{last} + s, 0)$ with $b \propto 1 / e$ of mean 1."""
-        inverse = 1 / (self.error + _EPS)
+        inverse = 1 / (jnp.asarray(self.error, float) + _EPS)
         b = inverse / inverse.mean()
         return jnp.asarray(c) * jnp.maximum(b - b[-1] + shift, 0)
 
-    def at(self, t: Float[Array, " steps"], c: ArrayLike, shift: ArrayLike = 0.0) -> Float[Array, " steps"]:
+    def at(self, t: Any, c: ArrayLike, shift: ArrayLike = 0.0) -> Float[Array, " steps"]:
         """The weights at the nearest times of the table."""
-        near = jnp.abs(t[:, None] - self.t[None, :]).argmin(axis=1)
+        near = jnp.abs(jnp.asarray(t)[:, None] - jnp.asarray(self.t, float)[None, :]).argmin(axis=1)
         return self.weights(c, shift)[near]
 
 
@@ -91,7 +92,7 @@ def calibrate(denoiser: Denoiser, images: Any, key: PRNGKeyArray) -> Calibration
         a ``Calibration``: e at 100 times from 1 to 0.
 
     Raises:
-        ValueError: images that do not fit.
+        ValueError: images that do not fit, or None for a denoiser without a closed form.
 
     Source:
         Erbach, Narnhofer, Dombos, Schiele, Lenssen, Schindler, Solving Inverse Problems with FLAIR, NeurIPS 2025.
@@ -111,7 +112,12 @@ def calibrate(denoiser: Denoiser, images: Any, key: PRNGKeyArray) -> Calibration
     if isinstance(denoiser, Wiener) and images is None:
         found = _expected(denoiser, levels)
     else:
-        clean = jnp.asarray(images)
+        if images is None:
+            raise ValueError(
+                f"images = None is not allowed for the denoiser {denoiser.name!r}: only a Wiener denoiser has a closed form. "
+                f"Give clean images (count, {denoiser.n})"
+            )
+        clean = real("images", images)
         if clean.size == 0 or clean.size % denoiser.n or clean.shape[-1] not in (denoiser.n, denoiser.shape[-1]):
             raise ValueError(f"the images have shape {clean.shape}, but (count, {denoiser.n}) is needed")
         found = _errors(denoiser, clean.reshape(-1, denoiser.n), jnp.asarray(levels, clean.dtype), key)
@@ -229,19 +235,23 @@ class Flair(NamedTuple):
     def check(self) -> None:
         """Refuse what is outside its domain."""
         check_choices(self)
-        if known(self.t_min) and not 0 < float(np.asarray(self.t_min)) < 1:
-            raise ValueError(f"t_min = {self.t_min}, but it must lie between 0 and 1, both excluded")
-        if self.steps < 1 or (known(self.data_steps) and int(np.asarray(self.data_steps)) < 0):
-            raise ValueError(f"steps = {self.steps}, data_steps = {self.data_steps}: at least 1 and 0 are needed")
-        scale = self.adjust_scale
-        if known(scale) and not 0 <= float(np.asarray(scale)) <= 1:
-            raise ValueError(f"adjust_scale = {scale}, but it must lie between 0 and 1")
-        if self.calibration is not None and known(self.calibration.error):
-            errors = np.asarray(self.calibration.error)
-            if not (np.isfinite(errors) & (errors > 0)).all():
-                raise ValueError(
-                    "the calibration has errors that are not positive or not finite: calibrate on other images"
-                )
+        real("t_min", self.t_min, (), low=0, high=1, strict=True)
+        whole("steps", self.steps, 1)
+        if known(self.data_steps):
+            whole("data_steps", np.asarray(self.data_steps).item(), 0)
+        real("adjust_scale", self.adjust_scale, (), low=0, high=1)
+        real("c", self.c, (), low=0)
+        real("data_rate", self.data_rate, (), low=0, strict=True)
+        real("shift", self.shift, ())
+        if self.calibration is None:
+            return
+        errors = real("calibration.error", self.calibration.error, ("times",), low=0, strict=True)
+        real("calibration.t", self.calibration.t, errors.shape, low=0, high=1)
+        if known(errors, self.c, self.shift, self.t_min) and np.asarray(self.c) > 0 and not self.weights().any():
+            raise ValueError(
+                "the calibrated weights are 0 at all times, so that the prior has no effect: calibrate on held-out images "
+                "(inverse.calibrated), or choose a shift above 0"
+            )
 
     def run(
         self, problem: Problem, denoiser: Denoiser, keys: Key[Array, " seeds"], start: Array, loop: Loop, keep: bool

@@ -33,8 +33,10 @@ from lab.inverse.metrics import psnr
 from lab.inverse.operators import Linear, known
 from lab.inverse.problems import Problem
 from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_finite, normal, noted
-from lab.numerics import Loop
+from lab.numerics import Loop, Reason, tell
 from lab.numerics import Method as Iteration
+from lab.numerics.arguments import real, whole
+from lab.numerics.differentiation import without_derivative
 from lab.numerics.jit import jit
 
 type Corrector = Literal["next", "same", "none"]
@@ -43,6 +45,9 @@ _FLOOR = 1e-6  # of a column sum, in the last step towards the data
 _SMALL = 1e-10  # of the right-hand side: conjugate gradients are done
 _EXACT = 100.0  # dB of a slice that is exact
 _WILD = 2.0  # times as rough as the noise level says
+_TEST = 10  # steps of ADMM between tests of convergence
+_HELD = 1e-9  # of the squared norm of the operator
+_CONJUGATE = 500  # half the steps of conjugate gradients of a derivative, at most
 
 
 class Slices(Denoiser):
@@ -184,6 +189,15 @@ class Data(eqx.Module):
         weight = self.scale**2 * self.operator.normal(jnp.ones_like(x))
         return x + self.back(self.y - self.apply(x)) / jnp.maximum(weight, _FLOOR)
 
+    def error(self, x: Array, split: Split) -> Array:
+        """Of the optimality conditions, as ``total_variation`` defines it."""
+        p, d = self.rho * split.w, differences(x, self.periodic)
+        slope = self.scale**2 * self.operator.normal(x) - self.pulled + differences_adjoint(p, self.periodic)
+        tiny = jnp.finfo(x.dtype).tiny
+        slack = jnp.sqrt(jnp.maximum(2 * (self.lam * jnp.abs(d) - p * d).sum(), 0))
+        of, to = ((jnp.maximum(jnp.linalg.norm(each), tiny)) for each in (self.pulled, self.y))
+        return jnp.maximum(jnp.linalg.norm(slope) / of, slack / to)
+
     def residual(self, x: Array) -> Array:
         """|A x - y| / |y|."""
         return jnp.linalg.norm(self.apply(x) - self.y) / jnp.linalg.norm(self.y)
@@ -195,6 +209,14 @@ class TotalVariation(NamedTuple):
     x: Float[Array, "Z H W"]
     residual: Float[Array, ""]
     split: Split
+    error: Float[Array, ""]  # of the optimality conditions, see ``total_variation``
+    iterations: Int[Array, ""]
+    reason: Int[Array, ""]
+
+    @property
+    def converged(self) -> Array:
+        """Whether the optimality conditions hold to the tolerance."""
+        return self.reason == Reason.CONVERGED
 
 
 def total_variation(
@@ -202,29 +224,43 @@ def total_variation(
     lam: ArrayLike = 1e-3,
     rho: ArrayLike = 0.05,
     *,
-    steps: ArrayLike = 300,
+    steps: ArrayLike = 3000,
     inner: ArrayLike = 10,
     periodic: bool = False,
+    tolerance: ArrayLike = 1e-5,
 ) -> TotalVariation:
-    r"""Total variation across slices by ADMM alone, without a prior of slices.
+    r"""Solve total variation across slices by ADMM alone, without a prior of slices.
 
     $$ \min_x \tfrac12 |y - A x|^2 + \lambda |D_z x|_1, \qquad (D_z x)_k = x_{k+1} - x_k, $$
 
-    with A and y divided by the norm of A, from the adjoint.
+    with A and y divided by the norm of A, from the adjoint. With the dual $p = \rho w$, whose entries are at most $\lambda$,
+    x is optimal where the larger of
+
+    $$ |A^\top (A x - y) + D_z^\top p| / |A^\top y|, \qquad
+       \sqrt{2\,(\lambda |D_z x|_1 - \langle p, D_z x\rangle)} / |y| $$
+
+    is 0: the solver stops when this error is within the tolerance. The solution x is differentiable in y and $\lambda$ by the
+    implicit function theorem: differences that are 0 stay 0. The derivative is that of the solution only if the solver
+    converged.
 
     Args:
         problem: of a linear operator on volumes (Z, H, W).
         lam: $\lambda$, at least 0; traced.
-        rho: penalty of ADMM, above 0; traced.
-        steps: of ADMM; traced.
+        rho: penalty of ADMM, above 0; decides the speed, not the solution; traced.
+        steps: of ADMM, at most; traced.
         inner: of conjugate gradients in each; traced.
         periodic: the last slice is beside the first.
+        tolerance: of the error; 0 takes all steps without a test of convergence; traced.
 
     Returns:
-        a ``TotalVariation``: x (Z, H, W), the residual |A x - y| / |y|, and what ADMM carries.
+        a ``TotalVariation``: x (Z, H, W), the residual |A x - y| / |y|, what ADMM carries, the error, the steps taken and the
+        reason why they ended.
 
     Raises:
         ValueError: another operator, a volume of one slice with lam above 0, numbers outside their domain.
+
+    Warns:
+        NotConverged: the error is above the tolerance after all steps.
 
     Source:
         Chung, Ryu, McCann, Klasky, Ye, Solving 3D inverse problems using pre-trained 2D diffusion models, CVPR 2023.
@@ -233,21 +269,63 @@ def total_variation(
         >>> import jax.numpy as jnp
         >>> from lab import inverse
         >>> given = inverse.problem(inverse.Identity((2, 1, 1)), jnp.asarray([1.0, 3.0]).reshape(2, 1, 1), 0.0)
-        >>> inverse.total_variation(given, 0.5, 1.0, steps=50).x.round(4).ravel().tolist()  # each moves by lam
+        >>> inverse.total_variation(given, 0.5, 1.0).x.round(4).ravel().tolist()  # each moves by lam
         [1.5, 2.5]
     """
+    for name, count in (("steps", steps), ("inner", inner)):
+        if known(count):
+            whole(name, int(count) if np.ndim(count) == 0 and count == int(count) else count, 1)  # type: ignore[arg-type]
+    tolerance = real("tolerance", tolerance, (), low=0)
     data = Data.of(problem, lam, rho, periodic)
-    return _varied(data, *(jnp.asarray(count, jnp.int32) for count in (steps, inner)))
+    made = _varied(data, *(jnp.asarray(count, jnp.int32) for count in (steps, inner)), tolerance)
+    if not (known(tolerance) and float(tolerance) == 0):
+        tell("lab.inverse.total_variation", made.reason, made.iterations)
+    return made
 
 
 @jit
-def _varied(data: Data, steps: Array, inner: Array) -> TotalVariation:
-    start = data.pulled
-    zero = jnp.zeros_like(start)
-    x, split = jax.lax.fori_loop(
-        0, steps, lambda _, carry: data.step(carry[0], carry[1], inner), (start, Split(zero, zero))
-    )
-    return TotalVariation(x, data.residual(x), split)
+def _varied(data: Data, steps: Array, inner: Array, tolerance: Array) -> TotalVariation:
+    fixed: Data = jax.lax.stop_gradient(data)
+
+    def improve(carry):
+        x, split, step, _ = carry
+        x, split = fixed.step(x, split, inner)
+        # the test costs as much as an inner step
+        test, skip = (lambda: fixed.error(x, split)), (lambda: jnp.inf * fixed.scale)
+        error = jax.lax.cond(step % _TEST == _TEST - 1, test, skip)
+        return x, split, step + 1, error
+
+    zero = jnp.zeros_like(fixed.pulled)
+    carry = fixed.pulled, Split(zero, zero), jnp.int32(0), jnp.inf * fixed.scale
+    x, split, step, _ = jax.lax.while_loop(lambda carry: (carry[2] < steps) & ~(carry[3] <= tolerance), improve, carry)
+    error = fixed.error(x, split)
+    ended = jnp.where(error <= tolerance, Reason.CONVERGED, Reason.MAX_ITERATIONS)
+    reason = jnp.where(jnp.isfinite(x).all(), ended, Reason.NOT_FINITE).astype(jnp.int32)
+    message = "ADMM's split and error have no derivative: differentiate x and residual of total_variation"
+    split, error = without_derivative((split, error), data, message)
+    x = x + _moved(data, x, split.u)
+    return TotalVariation(x, data.residual(x), split, error, step, reason)
+
+
+def _moved(data: Data, x: Array, u: Array) -> Array:
+    r"""Zero, whose derivative is that of the solution: with the differences of zero held, it solves
+    $P A^\top A P\,dx = P\,d(A^\top y - \lambda D_z^\top s - A^\top A x)$, with s the signs of u and P onto equal neighbors."""
+    count, active = len(x), jnp.sign(u)
+    together = jnp.cumsum(active != 0, axis=0) - (active != 0)  # the number of the run of each slice
+    if data.periodic:
+        last = together[-1] + (active[-1] != 0)
+        together = together % jnp.maximum(last, 1)
+    same = (together[:, None] == together[None]).astype(x.dtype)
+    same = same / same.sum(axis=1, keepdims=True)
+    project = lambda z: jnp.einsum("kl...,l...->k...", same, z)  # noqa: E731
+    # the small multiple of the identity only matters where data and differences leave x undetermined
+    normal = lambda z: data.scale**2 * project(data.operator.normal(project(z))) + _HELD * z  # noqa: E731
+    slope = data.pulled - data.scale**2 * data.operator.normal(x)
+    slope = project(slope - data.lam * differences_adjoint(active, data.periodic))
+    steps = min(_CONJUGATE, x.size)
+    solve = lambda matvec, right: conjugate_gradients(matvec, right, jnp.zeros_like(right), 2 * steps)  # noqa: E731
+    change = slope - jax.lax.stop_gradient(slope)
+    return project(jax.lax.custom_linear_solve(normal, change, solve, symmetric=True))
 
 
 @chosen

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.inverse.operators import known
 from lab.numerics import random
+from lab.numerics.arguments import real
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture, log_joint, widened
 
@@ -91,8 +92,13 @@ class MixtureFlow(eqx.Module):
                 f"anchors have shape {self.anchors.shape}, but the flow ends in dimension {self.nodes.means.shape[2]}, and "
                 f"there are {len(self.nodes.means)} nodes: one of that dimension is needed for each"
             )
-        if known(self.noise, self.least) and not (np.asarray(self.noise) >= 0 and np.asarray(self.least) >= 0):
-            raise ValueError(f"noise = {self.noise}, least = {self.least}: neither may be negative")
+        for name in ("noise", "least"):
+            real(name, getattr(self, name), (), low=0)
+        if known(self.noise, self.least) and not float(self.noise) + float(self.least) > 0:
+            raise ValueError(
+                "noise = 0 and least = 0 are not allowed: at t = 0 all mass is then at the anchors, and the velocity is not "
+                "defined between them. Choose least above 0"
+            )
 
     def clean(self, t: ArrayLike, z: Float[Array, "n d"]) -> Float[Array, "n d"]:
         """E[X | Z_t = z]."""

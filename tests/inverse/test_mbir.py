@@ -9,6 +9,7 @@ import scipy.optimize
 from lab import denoise, inverse
 from lab.inverse import mbir
 from lab.inverse.linear import Identity
+from lab.numerics import NotConverged
 
 RANDOM = np.random.default_rng(0)
 SHAPE = (6, 3, 4)
@@ -56,13 +57,15 @@ def test_admm_reaches_total_variation_of_two_slices_and_of_many():
     y = np.zeros((2, 1, 3))
     y[0], y[1] = [0.0, 1.0, 2.0], [1.0, 1.1, -2.0]
     for lam in (0.1, 0.3):
-        found = mbir.total_variation(inverse.problem(Identity((2, 1, 3)), y, 0.0), lam, 0.3, steps=400, inner=4).x
+        found = mbir.total_variation(
+            inverse.problem(Identity((2, 1, 3)), y, 0.0), lam, 0.3, steps=400, inner=4, tolerance=0.0
+        ).x
         move = np.minimum(lam, np.abs(y[1] - y[0]) / 2) * np.sign(y[1] - y[0])
         np.testing.assert_allclose(found, [y[0] + move, y[1] - move], atol=1e-9)
     made = inverse.Dense(np.random.default_rng(5).normal(size=(9, 8)), (8, 1, 1))
     y = np.random.default_rng(6).normal(size=9)
     norm = float(made.norm())
-    found = mbir.total_variation(inverse.problem(made, y, 0.0), 0.05, 0.2, steps=4000, inner=8).x.ravel()
+    found = mbir.total_variation(inverse.problem(made, y, 0.0), 0.05, 0.2, steps=4000, inner=8, tolerance=0.0).x.ravel()
     h = np.asarray(made.weights) / norm
 
     def value(z):  # x = a + cumulated (p - q), p and q not negative
@@ -74,7 +77,7 @@ def test_admm_reaches_total_variation_of_two_slices_and_of_many():
     x = best.x[0] + np.concatenate([[0.0], np.cumsum(best.x[1:8] - best.x[8:])])
     np.testing.assert_allclose(found, x, atol=2e-4)
     flat = mbir.total_variation(
-        inverse.problem(Identity(SHAPE), RANDOM.normal(size=SHAPE), 0.0), 100.0, 1.0, steps=3000, inner=6
+        inverse.problem(Identity(SHAPE), RANDOM.normal(size=SHAPE), 0.0), 100.0, 1.0, steps=3000, inner=6, tolerance=0.0
     )
     assert float(jnp.abs(mbir.differences(flat.x)).max()) < 1e-6
 
@@ -239,3 +242,36 @@ def test_the_table_of_the_sheet_in_small(scan):
     wild, lost = decibels(scan, inverse.MBIR(rho=1.0))
     assert lost
     assert wild < 0
+
+
+def test_total_variation_converges_or_reports_that_it_did_not():
+    """Two slices and the identity: each difference shrinks by 2 lam, shared by both sides."""
+    y = np.random.default_rng(4).normal(size=(2, 3, 3))
+    given = inverse.problem(Identity(y.shape), y, 0.0)
+    half = np.clip(y[1] - y[0], -0.4, 0.4) / 2  # lam = 0.2
+    for settings in ({}, {"rho": 0.01}):
+        found = inverse.total_variation(given, 0.2, **settings)
+        assert bool(found.converged)
+        assert float(found.error) <= 1e-5
+        np.testing.assert_allclose(found.x, np.stack([y[0] + half, y[1] - half]), atol=1e-5 * np.linalg.norm(y))
+    with pytest.warns(NotConverged, match="total_variation did not converge in 3 iterations"):
+        short = inverse.total_variation(given, 0.2, steps=3)
+    assert not bool(short.converged)
+    assert float(short.error) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"steps": -3}, "steps = -3 is not allowed: steps must be a whole number of at least 1"),
+        ({"steps": 2.5}, r"steps = 2.5 is not allowed"),
+        ({"inner": 0}, "inner = 0 is not allowed"),
+        ({"tolerance": -1.0}, "tolerance = -1 is not allowed"),
+        ({"lam": -1.0}, "lam = -1"),
+        ({"lam": float("nan")}, "lam = nan"),
+    ],
+)
+def test_settings_of_total_variation_that_are_not_allowed(settings, said):
+    given = inverse.problem(Identity((2, 1, 1)), np.ones((2, 1, 1)), 0.0)
+    with pytest.raises(ValueError, match=said):
+        inverse.total_variation(given, **settings)

@@ -200,7 +200,9 @@ class DiffusionMBIR(Study):
             ("others", scanned, learnt, p.tv_lam, p.tv_rho, p.tv_steps, method.periodic),
             lambda: [
                 scans.back_projected(given), scans.least_norm(given), scans.most_probable(given, prior.spectrum),
-                total_variation(given.problem, p.tv_lam, p.tv_rho, steps=p.tv_steps, inner=4, periodic=method.periodic).x,
+                total_variation(
+                    given.problem, p.tv_lam, p.tv_rho, steps=p.tv_steps, inner=4, periodic=method.periodic, tolerance=0.0
+                ).x,
             ],
         )
         output = remembered(
