@@ -4,17 +4,21 @@ from itertools import combinations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from lab.numerics.host import placed
+from lab.numerics import arguments
+from lab.numerics.differentiation import refuse_derivative
 
 
-def mixtures(p: Any, sources: int | None = None) -> Float[np.ndarray, "k sources"]:
+def mixtures(p: Any, sources: int | None = None) -> Any:
     r"""Shares as an array, one mixture a row: points of $\{p \ge 0, \sum_i p_i = 1\}$. One alone becomes a row.
 
     Args:
-        p: (k, sources) or (sources,).
+        p: (k, sources) or (sources,). Traced values are not checked.
         sources: how many there must be; any number when omitted.
 
     Returns:
@@ -31,10 +35,12 @@ def mixtures(p: Any, sources: int | None = None) -> Float[np.ndarray, "k sources
         >>> valuation.mixtures([0.25, 0.75])
         array([[0.25, 0.75]])
     """
-    given = np.atleast_2d(np.asarray(p, float))
+    given = jnp.atleast_2d(p) if isinstance(p, Tracer) else np.atleast_2d(np.asarray(p, float))
     if given.ndim != 2 or 0 in given.shape or (sources is not None and given.shape[1] != sources):
         needed = "shares" if sources is None else f"{sources} shares, one for each source,"
         raise ValueError(f"the mixtures have shape {np.shape(p)}, but rows of {needed} are needed")
+    if isinstance(given, Tracer):
+        return given
     wrong = ~np.isfinite(given).all(axis=1) | (given < 0).any(axis=1) | (np.abs(given.sum(axis=1) - 1) > 1e-6)
     if wrong.any():
         first = given[wrong][0].tolist()
@@ -63,15 +69,14 @@ def simplex_grid(sources: int, steps: int) -> Float[np.ndarray, "k sources"]:
         >>> valuation.simplex_grid(3, 10).shape
         (66, 3)
     """
-    if sources < 1 or steps < 1:
-        raise ValueError(f"a grid of {sources} sources in {steps} steps has no points: give at least one of each")
+    sources, steps = arguments.whole("sources", sources, 1), arguments.whole("steps", steps, 1)
     places = steps + sources - 1
     bars = np.array(list(combinations(range(places), sources - 1)), int).reshape(-1, sources - 1)
     edges = np.c_[np.full(len(bars), -1), bars, np.full(len(bars), places)]
     return (np.diff(edges, axis=1) - 1)[:, ::-1] / steps
 
 
-def dirichlet(key: Array, count: int, sources: int, concentration: float = 1.0) -> Float[Array, "count sources"]:
+def dirichlet(key: Array, count: int, sources: int, concentration: ArrayLike = 1.0) -> Float[Array, "count sources"]:
     r"""Random mixtures, of density $\propto \prod_i p_i^{\alpha - 1}$: uniform on the simplex at concentration 1.
 
     Args:
@@ -81,7 +86,10 @@ def dirichlet(key: Array, count: int, sources: int, concentration: float = 1.0) 
         concentration: alpha, above 0; above 1 nearer to equal shares.
 
     Returns:
-        the mixtures (count, sources).
+        the mixtures (count, sources). They are drawn by rejection: without derivative.
+
+    Raises:
+        ValueError: no mixtures, no sources, or a concentration that is not positive.
 
     Source:
         Johnson, Kotz and Balakrishnan, Continuous Multivariate Distributions, on the Dirichlet distribution.
@@ -94,4 +102,7 @@ def dirichlet(key: Array, count: int, sources: int, concentration: float = 1.0) 
         >>> p.shape, bool(np.allclose(p.sum(axis=1), 1))
         ((5, 3), True)
     """
-    return jax.random.dirichlet(key, placed(np.full(sources, concentration)), (count,))
+    count, sources = arguments.whole("count", count, 1), arguments.whole("sources", sources, 1)
+    alpha = arguments.real("concentration", concentration, (), low=0, strict=True)
+    alpha = refuse_derivative(alpha, "mixtures are drawn by rejection: lab.valuation.dirichlet has no derivative")
+    return jax.random.dirichlet(key, jnp.full(sources, alpha), (count,))

@@ -11,6 +11,10 @@ $$ f \leftarrow -\varepsilon \log \sum_j b_j K_{ij} e^{g_j / \varepsilon}, \qqua
 a hundred times faster than one by one in the log domain, and good down to where C/epsilon, less what is in all entries of a row
 or column, is 600. What p gains is the mean h_i of f over each source: $\partial_{p_i} \mathrm{OT} = h_i$ but for a constant.
 
+Potentials are differentiated as the fixed point of a sweep, $g = T(g; p, C, \varepsilon)$, by the implicit function theorem:
+$b \odot (I - \partial_g T)\, dg = b \odot dT$ is symmetric at the fixed point and is solved by conjugate gradients, whose
+products cost as much as a sweep.
+
 The divergence $S = \mathrm{OT}(\mu, \nu) - \tfrac12 \mathrm{OT}(\mu, \mu) - \tfrac12 \mathrm{OT}(\nu, \nu)$ has
 $f - f_{\mu\mu}$ in place of f. It is not convex in p, and OT is.
 
@@ -18,19 +22,24 @@ Source: Kang et al., *Performance scaling via optimal transport*, NeurIPS 2023; 
 transport and MMD*, AISTATS 2019.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import lineax as lx
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 from lab.choices import chosen
+from lab.numerics import Reason, arguments, tell
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.ot import labelled
 from lab.ot.gaussian import bures
+from lab.valuation.designs import mixtures
 from lab.valuation.draws import masses
 
 type Metric = Literal["gaussian", "exact", "means"] | str
@@ -39,6 +48,7 @@ _REACH = 600.0  # of C/epsilon, beyond which entries of the kernel are lost
 _EVERY = 10  # sweeps between two looks at the error
 _RELAXED = 1.5  # a third of the sweeps of plain ones
 _SWEEPS = 4000
+_PRODUCTS = 1000  # of a derivative, at most
 
 
 def check(x: Any, labels: Any, source: Any, y: Any, others: Any, sources: int) -> None:
@@ -84,6 +94,9 @@ def between(
     """
     if metric != "exact":
         return _moments(x, labels, y, others, classes, metric == "gaussian")
+    x, y = refuse_derivative(
+        (x, y), 'metric = "exact" solves linear programs on the host, without derivatives: use "gaussian" or "means"'
+    )
     shape = jax.ShapeDtypeStruct((classes, classes), x.dtype)
     host = lambda *given: _exact(given, classes).astype(x.dtype)  # noqa: E731
     return jax.pure_callback(host, shape, x, labels, y, others, vmap_method="sequential")
@@ -129,10 +142,10 @@ class Costs(NamedTuple):
 
 @chosen
 def costs(
-    x: Float[Array, "m d"],
-    labels: Int[Array, " m"],
-    y: Float[Array, "n d"],
-    others: Int[Array, " n"],
+    x: Any,
+    labels: Any,
+    y: Any,
+    others: Any,
     classes: int,
     metric: Metric = "gaussian",
     label_weight: ArrayLike = 1.0,
@@ -158,7 +171,8 @@ def costs(
         costs (m, n), and with debiasing (m, m) and (n, n).
 
     Raises:
-        ValueError: another word for the metric.
+        ValueError: features that are not finite or do not fit, labels that are no classes, a class of ``others`` that
+            ``labels`` lacks, a negative label weight, or another word for the metric.
 
     Source:
         Kang et al. (2023); the label distance: Alvarez-Melis and Fusi, Geometric dataset distances (2020).
@@ -170,10 +184,31 @@ def costs(
         >>> valuation.costs(jnp.array([[3.0]]), one, jnp.array([[1.0]]), one, 1, "means", debiased=False).matrix  # 2 + 2
         Array([[4.]], dtype=float64)
     """
+    x = arguments.real("x", x, (None, None))
+    y = arguments.real("y", y, (None, x.shape[1]))
+    classes = arguments.whole("classes", classes, 1)
+    labels, others = _labels("labels", labels, len(x), classes), _labels("others", others, len(y), classes)
+    label_weight = arguments.real("label_weight", label_weight, (), low=0, dtype=x.dtype)
+    known = not isinstance(labels, Tracer) and not isinstance(others, Tracer)
+    if known and (missing := sorted({*np.unique(others).tolist()} - {*np.unique(labels).tolist()})):
+        raise ValueError(
+            f"others has the class {missing[0]}, which labels lacks: its distance to other classes is unknown"
+        )
     pairs = [(x, labels, y, others)] + [(x, labels, x, labels), (y, others, y, others)] * debiased
     # apart from the rest: the roots of covariances that have no inverse say to 1e-8 only how a program rounds
     apart = [between(*pair, classes, metric) for pair in pairs]
     return _costs(pairs, apart, label_weight)
+
+
+def _labels(name: str, labels: Any, count: int, classes: int) -> Int[Array, " n"]:
+    labels = jnp.asarray(labels)
+    if labels.shape != (count,) or not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(
+            f"{name} has shape {labels.shape} and type {labels.dtype}: whole numbers of shape ({count},) are needed"
+        )
+    if not isinstance(labels, Tracer) and (np.any(np.asarray(labels) < 0) or np.any(np.asarray(labels) >= classes)):
+        raise ValueError(f"{name} must be whole numbers from 0 to {classes - 1}, with classes = {classes}")
+    return labels
 
 
 @jit
@@ -202,18 +237,19 @@ class Warm(NamedTuple):
 
     g: Float[Array, "k n"]
     own: Float[Array, "k m"]
+    other: Float[Array, "1 n"]
 
 
 def cold(count: int, costs: Costs) -> Warm:
     """Potentials that know nothing."""
     m, n = costs.matrix.shape
-    return Warm(jnp.zeros((count, n), costs.matrix.dtype), jnp.zeros((count, m), costs.matrix.dtype))
+    return Warm(*(jnp.zeros(shape, costs.matrix.dtype) for shape in ((count, n), (count, m), (1, n))))
 
 
 def distances(
-    p: Float[Array, "k sources"],
+    p: ArrayLike | Sequence[Any],
     costs: Costs,
-    source: Int[Array, " m"],
+    source: ArrayLike | Sequence[int],
     epsilon: ArrayLike,
     *,
     tolerance: ArrayLike = 1e-7,
@@ -224,10 +260,12 @@ def distances(
     $$ \mathrm{OT}_\varepsilon = \langle f, a \rangle + \langle g, b \rangle + \varepsilon (1 - |\pi|), \qquad
        S = \mathrm{OT}(\mu, \nu) - \tfrac12 \mathrm{OT}(\mu, \mu) - \tfrac12 \mathrm{OT}(\nu, \nu) $$
 
-    Time O(k m n) a sweep, memory O(m n + k (m + n)). Under ``jit`` and ``vmap``, and ``grad`` in p by the envelope theorem.
+    Time O(k m n) a sweep, memory O(m n + k (m + n)). Works under ``jit`` and ``vmap``. Value, f, g and mean are
+    differentiable in p, costs and epsilon by the implicit function theorem, to second order; a derivative takes some
+    conjugate gradients, each as costly as a sweep. ``error`` has no derivative.
 
     Args:
-        p: shares (k, sources), a mixture a row, as ``designs.mixtures`` checks them.
+        p: shares (k, sources), a mixture a row, of sum 1.
         costs: of ``costs``.
         source: which source each point is of, (m,).
         epsilon: strength of the entropy, in units of the cost.
@@ -238,7 +276,11 @@ def distances(
         values (k,), potentials, and the slopes h in the shares (k, sources), which sum to 0 with weights p.
 
     Raises:
-        ValueError: an epsilon that is not positive, or so small that entries of the kernel would be lost.
+        ValueError: shares that are no mixtures, sources that do not fit the costs, an epsilon that is not positive, or so
+            small that entries of the kernel would be lost.
+
+    Warns:
+        NotConverged: the marginals of some mixture are not within the tolerance.
 
     Source:
         Kang et al. (2023); Feydy et al. (2019).
@@ -252,52 +294,124 @@ def distances(
         (Array([0., 1.], dtype=float64), Array([-1.,  1.], dtype=float64))
     """
     check_epsilon(costs, epsilon)
-    return _distances(p, costs, source, jnp.asarray(epsilon, costs.matrix.dtype), tolerance, sweeps)
+    p = arguments.real("p", p, (None, None), dtype=costs.matrix.dtype)
+    source = check_source(source, costs, p.shape[1])
+    if not isinstance(p, Tracer):
+        mixtures(p)
+    sweeps = arguments.whole("sweeps", sweeps, 1)
+    found, count = _distances(p, costs, source, jnp.asarray(epsilon, costs.matrix.dtype), tolerance, sweeps)
+    if not isinstance(found.converged, Tracer) and not bool(found.converged):
+        tell("lab.valuation.distances", Reason.MAX_ITERATIONS, count)
+    return found
+
+
+def check_source(source: Any, costs: Costs, sources: int) -> Int[Array, " m"]:
+    """Check the source of each point against the costs and the number of sources.
+
+    Raises:
+        ValueError: another number of points, whole numbers outside the range, or a source without points.
+    """
+    source, m = jnp.asarray(source), costs.matrix.shape[0]
+    if source.shape != (m,) or not jnp.issubdtype(source.dtype, jnp.integer):
+        raise ValueError(
+            f"source has shape {source.shape} and type {source.dtype}: whole numbers of shape ({m},) are needed, one for each "
+            "row of the costs"
+        )
+    if not isinstance(source, Tracer):
+        found = np.unique(np.asarray(source))
+        if found.tolist() != list(range(sources)):
+            raise ValueError(
+                f"source has the values {found.tolist()}: points of each of the sources 0 to {sources - 1} of the mixtures are "
+                "needed, and of no others"
+            )
+    return source
 
 
 def check_epsilon(costs: Costs, epsilon: Any) -> None:
-    """Refuse a strength of the entropy that the kernel can't resolve, where it is known."""
-    if isinstance(epsilon, Tracer) or isinstance(costs.matrix, Tracer):
+    """Reject an epsilon that the kernel cannot resolve, and costs that are not finite; traced values are not checked."""
+    if any(isinstance(each, Tracer) for each in costs):
+        return
+    for name, each in costs._asdict().items():
+        if each is not None and not np.isfinite(np.asarray(each)).all():
+            raise ValueError(f"costs.{name} has entries that are not finite: leave out the points that they are of")
+    if isinstance(epsilon, Tracer):
         return
     least = max(np.ptp(_reduced(np.asarray(each))[0]) for each in costs if each is not None) / _REACH
-    if not float(epsilon) > least:
+    if not least < float(epsilon) < np.inf:
         raise ValueError(
-            f"epsilon = {float(epsilon):.3g}, but these costs need at least {least:.3g}: raise it, or take "
-            "lab.ot.labelled.exact_mixture, which has no entropy"
+            f"epsilon = {float(epsilon):.3g} is not allowed: these costs need a finite epsilon above {least:.3g}; "
+            "lab.ot.labelled.exact_mixture has no entropy"
         )
 
 
 @jit
-def _distances(p: Array, costs: Costs, source: Array, epsilon: Array, tolerance: ArrayLike, sweeps: int) -> Distances:
-    return swept(p, costs, source, epsilon, cold(len(p), costs), tolerance, sweeps)[0]
-
-
-def swept(
-    p: Array, costs: Costs, source: Array, epsilon: Array, start: Warm, tolerance: ArrayLike, sweeps: int
-) -> tuple[Distances, Warm]:
-    """``distances`` from potentials of neighbouring mixtures, and those that it ends at."""
-    a = jax.lax.stop_gradient(masses(p, source))
-    b = jnp.full(costs.matrix.shape[1], 1 / costs.matrix.shape[1], a.dtype)
-    kernel = _Kernel.of(costs.matrix, epsilon)
-    tolerance = jnp.asarray(tolerance, a.dtype)
-    g, error = _cross(kernel, a, b, start.g, tolerance, sweeps)
-    psi = -jnp.log((b[None, :] * jnp.exp(g)) @ kernel.matrix.T)
-    value, f = _dual(kernel, a, b, psi, g, epsilon), epsilon * psi + kernel.rows[None, :]
-    own = start.own
-    if costs.own is not None and costs.other is not None:
-        own, own_error, self_value, self_f = _itself(costs.own, a, epsilon, start.own, tolerance, sweeps)
-        start_b = jnp.zeros((1, b.size), a.dtype)
-        _, b_error, other_value, _ = _itself(costs.other, b[None, :], epsilon, start_b, tolerance, sweeps)
-        value, f = value - self_value / 2 - other_value[0] / 2, f - self_f
-        error = jnp.maximum(error, jnp.maximum(own_error, b_error[0]))
-    f = jax.lax.stop_gradient(f)
-    f = f - (a * f).sum(axis=1, keepdims=True)  # the constant that is free
-    h = _means(f, source, p.shape[1])
+def _distances(
+    p: Array, costs: Costs, source: Array, epsilon: Array, tolerance: ArrayLike, sweeps: int
+) -> tuple[Distances, Array]:
     still = jax.lax.stop_gradient
-    value = still(value) + ((p - still(p)) * h).sum(axis=1)
-    g = still(g)
-    found = Distances(value, f, epsilon * g + kernel.columns[None, :], h, (error <= tolerance).all(), error)
-    return found, Warm(g, still(own))
+    tolerance, begin = jnp.asarray(tolerance, p.dtype), cold(len(p), costs)
+    warm, error, count = settled(still(p), still(costs), source, still(epsilon), begin, still(tolerance), sweeps)
+    found = read(p, costs, source, epsilon, warm)
+    return Distances(*found, (error <= tolerance).all(), error), count
+
+
+def settled(
+    p: Array, costs: Costs, source: Array, epsilon: Array, start: Warm, tolerance: Array, sweeps: int
+) -> tuple[Warm, Array, Array]:
+    """Potentials of mixtures, swept from those of neighbouring ones; the L1 errors of the marginals, and the sweeps."""
+    a = masses(p, source)
+    b = _equal(costs)
+    g, error, count = _cross(_Kernel.of(costs.matrix, epsilon), a, b, start.g, tolerance, sweeps)
+    own, other = start.own, start.other
+    if costs.own is not None and costs.other is not None:
+        own, own_error, own_count = _itself(jnp.exp(-costs.own / epsilon), a, own, tolerance, sweeps)
+        other, b_error, b_count = _itself(jnp.exp(-costs.other / epsilon), b[None, :], other, tolerance, sweeps)
+        error = jnp.maximum(error, jnp.maximum(own_error, b_error[0]))
+        count = jnp.maximum(count, jnp.maximum(own_count, b_count))
+    return Warm(g, own, other), error, count
+
+
+def read(
+    p: Array, costs: Costs, source: Array, epsilon: Array, warm: Warm
+) -> tuple[Float[Array, " k"], Float[Array, "k m"], Float[Array, "k n"], Float[Array, "k sources"]]:
+    """Value, f, g and mean of the potentials that ``settled`` found; differentiable, as fixed points of a sweep."""
+    a, b = masses(p, source), _equal(costs)
+    kernel = _Kernel.of(costs.matrix, epsilon)
+    weights = jnp.broadcast_to(b[None, :], warm.g.shape)
+    g = _fixed(lambda g: _columns(kernel, a, _rows(kernel, b, g)), weights, warm.g, free=True)
+    psi = _rows(kernel, b, g)
+    value, f = _dual(kernel, a, b, psi, g, epsilon), epsilon * psi + kernel.rows[None, :]
+    if costs.own is not None and costs.other is not None:
+        self_value, self_f = _self(costs.own, a, epsilon, warm.own)
+        other_value, _ = _self(costs.other, b[None, :], epsilon, warm.other)
+        value, f = value - self_value / 2 - other_value[0] / 2, f - self_f
+    f = f - (a * f).sum(axis=1, keepdims=True)  # the constant that is free
+    return value, f, epsilon * g + kernel.columns[None, :], _means(f, source, p.shape[1])
+
+
+def _equal(costs: Costs) -> Array:
+    n = costs.matrix.shape[1]
+    return jnp.full(n, 1 / n, costs.matrix.dtype)
+
+
+def _fixed(sweep: Callable[[Array], Array], weights: Array, found: Array, free: bool) -> Array:
+    """The fixed point of a sweep, which was found before, with its implicit derivative.
+
+    ``weights`` make the equation symmetric; entries of weight 0 stay. ``free``: a constant may be added, and stays too.
+    """
+    found, weights = jax.lax.stop_gradient((found, weights))
+
+    def residual(x: Array) -> Array:
+        left = jnp.where(weights > 0, weights * (x - sweep(x)), x - found)
+        return left + weights * (weights * (x - found)).sum(axis=1, keepdims=True) if free else left
+
+    def solve(linear: Callable[[Array], Array], right: Array) -> Array:
+        shape = jax.ShapeDtypeStruct(right.shape, right.dtype)
+        operator = lx.FunctionLinearOperator(linear, shape, tags=lx.positive_semidefinite_tag)
+        small = 16 * float(jnp.finfo(right.dtype).eps)
+        return lx.linear_solve(operator, right, lx.CG(small, small, max_steps=_PRODUCTS), throw=False).value
+
+    return jax.lax.custom_root(residual, found, lambda _, start: start, solve)
 
 
 def _reduced(matrix: Any) -> tuple[Any, Any, Any]:
@@ -318,15 +432,23 @@ class _Kernel(NamedTuple):
         return cls(jnp.exp(-reduced / epsilon), rows, columns)
 
 
-def _cross(kernel: _Kernel, a: Array, b: Array, g: Array, tolerance: Array, sweeps: int) -> tuple[Array, Array]:
-    """Column potentials of all mixtures, and the L1 error of the rows."""
+def _rows(kernel: _Kernel, b: Array, g: Array) -> Array:
+    return -jnp.log((b[None, :] * jnp.exp(g)) @ kernel.matrix.T)
+
+
+def _columns(kernel: _Kernel, a: Array, psi: Array) -> Array:
+    return -jnp.log((a * jnp.exp(psi)) @ kernel.matrix)
+
+
+def _cross(kernel: _Kernel, a: Array, b: Array, g: Array, tolerance: Array, sweeps: int) -> tuple[Array, Array, Array]:
+    """Column potentials of all mixtures, the L1 error of the rows, and the sweeps."""
 
     def sweep(_: Any, carry: tuple) -> tuple:
         psi, g, omega, _ = carry
-        rows = -jnp.log((b[None, :] * jnp.exp(g)) @ kernel.matrix.T)
+        rows = _rows(kernel, b, g)
         error = (a * jnp.abs(jnp.expm1(psi - rows))).sum(axis=1)  # before they are made to hold
         psi = psi + omega * (rows - psi)
-        columns = -jnp.log((a * jnp.exp(psi)) @ kernel.matrix)
+        columns = _columns(kernel, a, psi)
         return psi, g + omega * (columns - g), omega, error
 
     def some(carry: tuple) -> tuple:
@@ -344,10 +466,9 @@ def _cross(kernel: _Kernel, a: Array, b: Array, g: Array, tolerance: Array, swee
     def unsettled(carry: tuple) -> Array:
         return (carry[0] < sweeps) & (carry[4] > tolerance).any()
 
-    psi = -jnp.log((b[None, :] * jnp.exp(g)) @ kernel.matrix.T)
-    start = jnp.int32(0), psi, g, jnp.ones(len(a), bool), jnp.full(len(a), jnp.inf, a.dtype)
-    _, psi, _, _, error = jax.lax.while_loop(unsettled, some, start)
-    return -jnp.log((a * jnp.exp(psi)) @ kernel.matrix), error  # a plain one at the end: the columns hold
+    start = jnp.int32(0), _rows(kernel, b, g), g, jnp.ones(len(a), bool), jnp.full(len(a), jnp.inf, a.dtype)
+    count, psi, _, _, error = jax.lax.while_loop(unsettled, some, start)
+    return _columns(kernel, a, psi), error, count  # a plain one at the end: the columns hold
 
 
 def _dual(kernel: _Kernel, a: Array, b: Array, psi: Array, g: Array, epsilon: Array) -> Array:
@@ -356,9 +477,8 @@ def _dual(kernel: _Kernel, a: Array, b: Array, psi: Array, g: Array, epsilon: Ar
     return (a * rows).sum(axis=1) + columns @ b + epsilon * (1 - mass)
 
 
-def _itself(matrix: Array, a: Array, epsilon: Array, start: Array, tolerance: Array, sweeps: int) -> tuple:
-    """The symmetric potentials of measures to themselves: over epsilon, their error, the value, and in units of cost."""
-    kernel = jnp.exp(-matrix / epsilon)  # its diagonal is 1
+def _itself(kernel: Array, a: Array, start: Array, tolerance: Array, sweeps: int) -> tuple[Array, Array, Array]:
+    """The symmetric potentials of measures to themselves over epsilon, their L1 error, and the sweeps."""
 
     def sweep(_: Any, carry: tuple) -> tuple:
         f, _ = carry
@@ -372,9 +492,18 @@ def _itself(matrix: Array, a: Array, epsilon: Array, start: Array, tolerance: Ar
         return (carry[0] < sweeps) & (carry[2] > tolerance).any()
 
     begin = jnp.int32(0), start, jnp.full(len(a), jnp.inf, a.dtype)
-    _, f, error = jax.lax.while_loop(unsettled, some, begin)
+    count, f, error = jax.lax.while_loop(unsettled, some, begin)
+    return f, error, count
+
+
+def _self(matrix: Array, a: Array, epsilon: Array, found: Array) -> tuple[Array, Array]:
+    """The value of measures to themselves, and their potentials in units of cost; those of points without mass follow."""
+    kernel = jnp.exp(-matrix / epsilon)  # its diagonal is 1
+    right = lambda f: -jnp.log((a * jnp.exp(f)) @ kernel)  # noqa: E731
+    f = _fixed(right, a, found, free=False)
+    f = jnp.where(a > 0, f, right(f))
     mass = ((a * jnp.exp(f)) @ kernel * (a * jnp.exp(f))).sum(axis=1)
-    return f, error, epsilon * (2 * (a * f).sum(axis=1) + 1 - mass), epsilon * f
+    return epsilon * (2 * (a * f).sum(axis=1) + 1 - mass), epsilon * f
 
 
 def _means(f: Array, source: Array, count: int) -> Array:

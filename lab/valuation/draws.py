@@ -11,17 +11,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
-from lab.numerics import random
+from lab.numerics import arguments, random
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
+from lab.valuation.designs import mixtures
 
 
-@jit
-def counts(
-    key: Array, p: Float[Array, "k sources"], source: Int[Array, " n"], size: ArrayLike, most: int
-) -> Float[Array, "k n"]:
+def counts(key: Array, p: Any, source: Any, size: Any, most: int) -> Float[Array, "k n"]:
     r"""How often each point is drawn: $\mathrm{Multinomial}(N, p_{i(j)} / n_{i(j)})$, a set for each mixture.
 
     Args:
@@ -32,7 +33,10 @@ def counts(
         most: at least N. Time and memory O(k most).
 
     Returns:
-        counts (k, n), whose rows sum to N.
+        counts (k, n), whose rows sum to N. They are drawn: without derivative.
+
+    Raises:
+        ValueError: shares that are no mixtures, a size below 0 or above ``most``, sources that do not fit.
 
     Source:
         Kang et al. (2023).
@@ -45,6 +49,26 @@ def counts(
         >>> found.sum(axis=1).tolist(), found[1].tolist()  # source 1 has one point
         ([6.0, 6.0], [0.0, 0.0, 6.0])
     """
+    p = arguments.real("p", p, (None, None))
+    if not isinstance(p, Tracer):
+        mixtures(p)
+    source = jnp.asarray(source)
+    if source.ndim != 1 or not jnp.issubdtype(source.dtype, jnp.integer):
+        raise ValueError(f"source has shape {source.shape} and type {source.dtype}: whole numbers (n,) are needed")
+    if not isinstance(source, Tracer) and np.unique(np.asarray(source)).tolist() != list(range(p.shape[1])):
+        raise ValueError(f"source must have each of the whole numbers 0 to {p.shape[1] - 1}: each source needs points")
+    most = arguments.whole("most", most, 0)
+    size = arguments.real("size", size, low=0, high=most)
+    if size.shape not in ((), (len(p),)):
+        raise ValueError(
+            f"size has shape {size.shape}: one number, or one for each of the {len(p)} mixtures, is needed"
+        )
+    p, size = refuse_derivative((p, size), "counts are drawn and whole: lab.valuation.counts has no derivative")
+    return _counts(key, p, source, size, most)
+
+
+@jit
+def _counts(key: Array, p: Array, source: Array, size: Array, most: int) -> Float[Array, "k n"]:
     edges = jnp.cumsum(masses(p, source), axis=1)
 
     def draw(key: Array, edges: Array, size: Array) -> Array:

@@ -18,16 +18,19 @@ Source: Kang et al., *Performance scaling via optimal transport*, NeurIPS 2023, 
 """
 
 import warnings
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
+import lineax as lx
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from lab.choices import chosen
+from lab.numerics import arguments
 from lab.numerics.jit import jit
 
 Named = Literal["linear-OT", "PQ-OT", "notebook", "linear", "quadratic"]
@@ -101,27 +104,47 @@ def least_squares(
     total = weights.sum()
     ridge = jnp.where((ridge == 0) & ((weights > 0).sum() < real + 1), FEW, jnp.asarray(ridge, z.dtype))
     mean, level = weights @ z / total, weights @ y / total
-    spread = jnp.sqrt(weights @ (z - mean[None, :]) ** 2 / total)
+    square = weights @ (z - mean[None, :]) ** 2 / total
     size = jnp.abs(z).max(axis=0)
-    live = spread > 1e-14 * size
-    scale = jnp.where(live, spread, 1.0)
-    root = jnp.sqrt(weights)[:, None]
-    u, s, vt = jnp.linalg.svd(
-        jnp.where(live[None, :], root * (z - mean[None, :]) / scale[None, :], 0.0), full_matrices=False
-    )
-    kept = s > _CUT * s[0]
-    inverse = jnp.where(kept, s, 0.0) / jnp.where(kept, s**2 + ridge, 1.0)
-    slopes = vt.T @ (inverse * (u.T @ (root[:, 0] * (y - level)))) / scale
+    live = jnp.sqrt(square) > 1e-14 * size
+    scale = jnp.sqrt(jnp.where(live, square, 1.0))
+    root = jnp.sqrt(jnp.where(weights > 0, weights, 1.0))
+    root = jnp.where(weights > 0, root, 0.0)[:, None]
+    columns = jnp.where(live[None, :], root * (z - mean[None, :]) / scale[None, :], 0.0)
+    right = root[:, 0] * (y - level)
+    beta, s = _solved(columns, right, ridge)
+    slopes = beta / scale
     least = jnp.where(real <= s.size, s[jnp.minimum(real, s.size) - 1], 0.0)
     condition = jnp.where(least > 0, s[0] / jnp.where(least > 0, least, 1.0), jnp.inf)
     return Fit(level - mean @ slopes, slopes, condition, ridge)
 
 
+def _solved(columns: Array, right: Array, ridge: Array) -> tuple[Array, Array]:
+    """The solution of least norm by singular values, which come with it; differentiable as the root of its equations."""
+    given = jax.lax.stop_gradient((columns, right, ridge))
+    u, s, vt = jnp.linalg.svd(given[0], full_matrices=False)
+    kept = s > _CUT * s[0]
+    found = vt.T @ (jnp.where(kept, s, 0.0) / jnp.where(kept, s**2 + given[2], 1.0) * (u.T @ given[1]))
+
+    def residual(beta: Array) -> Array:
+        return columns.T @ (columns @ beta - right) + ridge * beta
+
+    def solve(linear: Callable[[Array], Array], change: Array) -> Array:  # columns of zeros stay
+        matrix = jax.vmap(linear, out_axes=1)(jnp.eye(change.size, dtype=change.dtype))
+        return lx.linear_solve(lx.MatrixLinearOperator(matrix), change, lx.SVD(rcond=_CUT), throw=False).value
+
+    along = jnp.einsum("kr,kc,rc->r", u, columns, vt)  # s, with the slope of simple singular values
+    return jax.lax.custom_root(residual, found, lambda _, start: start, solve), s + (
+        along - jax.lax.stop_gradient(along)
+    )
+
+
 @chosen
-def fit(p: Any, distance: Any, y: Any, model: Model = "PQ-OT", *, ridge: float = 0.0, weights: Any = None) -> Fit:
+def fit(p: Any, distance: Any, y: Any, model: Model = "PQ-OT", *, ridge: ArrayLike = 0.0, weights: Any = None) -> Fit:
     r"""Fit scores of mixtures at one size: $\min_\beta |y - \bar y - Z \beta|^2 + \alpha |\beta|^2$, Z of standard columns.
 
-    Fewer mixtures than columns warn (UserWarning): a ridge of 0.3 then holds.
+    Fewer mixtures than columns warn (UserWarning): a ridge of 0.3 is then used. All fields are differentiable in all arrays
+    and in the ridge: the slopes by the implicit function theorem, the condition where singular values differ.
 
     Args:
         p: (k, m) shares.
@@ -135,7 +158,8 @@ def fit(p: Any, distance: Any, y: Any, model: Model = "PQ-OT", *, ridge: float =
         intercept and slopes, in units of the columns as they are, and the condition.
 
     Raises:
-        ValueError: arrays that do not fit or are not finite, or an unknown model.
+        ValueError: arrays that do not fit or are not finite, weights or a ridge below 0, weights that are all 0, or an
+            unknown model.
 
     Source:
         Kang et al. (2023), stage 1.
@@ -147,18 +171,18 @@ def fit(p: Any, distance: Any, y: Any, model: Model = "PQ-OT", *, ridge: float =
         >>> round(float(found.intercept), 6), round(float(found.slopes[0]), 6)
         (1.0, 2.0)
     """
-    p, distance, y = (jnp.asarray(each, float) for each in (p, distance, y))
-    weights = jnp.ones(y.shape) if weights is None else jnp.asarray(weights, float)
-    if p.ndim != 2 or not distance.shape == y.shape == weights.shape == p.shape[:1] or 0 in p.shape:
-        raise ValueError(
-            f"p, distances and scores have shapes {p.shape}, {distance.shape} and {y.shape}, but (k, sources), (k,) and (k,) "
-            "are needed"
-        )
-    needed = count(model, p.shape[1])
-    if not isinstance(y, Tracer):
-        if not all(np.isfinite(each).all() for each in (p, distance, y)):
-            raise ValueError("p, distances and scores must be finite: leave out mixtures that were not measured")
+    p = arguments.real("p", p, (None, None), dtype=float)
+    k, sources = p.shape
+    if 0 in p.shape:
+        raise ValueError(f"p has shape {p.shape}: at least one mixture of at least one source is needed")
+    distance, y = (arguments.real(name, each, (k,), dtype=float) for name, each in (("distance", distance), ("y", y)))
+    weights = jnp.ones(k) if weights is None else arguments.real("weights", weights, (k,), low=0, dtype=float)
+    ridge = arguments.real("ridge", ridge, (), low=0, dtype=float)
+    needed = count(model, sources)
+    if not isinstance(weights, Tracer) and not isinstance(ridge, Tracer):
         there = int((np.asarray(weights) > 0).sum())
+        if there == 0:
+            raise ValueError("weights are all 0: at least one mixture must count")
         if there < needed and ridge == 0:
             warnings.warn(
                 f"{there} mixtures for the {needed} columns of {model}: ridge {FEW} is used, so try more mixtures or a model "
@@ -169,7 +193,7 @@ def fit(p: Any, distance: Any, y: Any, model: Model = "PQ-OT", *, ridge: float =
 
 
 @chosen
-def predict(fit: Fit, p: Float[Array, "*k sources"], distance: Float[Array, "*k"], model: Model) -> Float[Array, "*k"]:
+def predict(fit: Fit, p: Any, distance: Any, model: Model) -> Float[Array, "*k"]:
     r"""The score that a fit gives mixtures at their distances, $\beta_0 + z(p, T) \cdot \beta$.
 
     Args:
@@ -195,6 +219,12 @@ def predict(fit: Fit, p: Float[Array, "*k sources"], distance: Float[Array, "*k"
         >>> round(float(valuation.predict(found, jnp.array([0.3, 0.7]), jnp.array(0.0), "linear")), 6)
         1.6
     """
+    p, distance = arguments.real("p", p), arguments.real("distance", distance)
+    if p.ndim < 1 or distance.shape != p.shape[:-1] or count("PQ-OT", p.shape[-1]) - 1 != fit.slopes.shape[-1]:
+        raise ValueError(
+            f"p and distance have shapes {p.shape} and {distance.shape}: (k, sources) and (k,), or (sources,) and (), are "
+            f"needed, with the {fit.slopes.shape[-1] // 4 + 1} sources of the fit"
+        )
     return fit.intercept + padded(p, distance, model) @ fit.slopes
 
 
@@ -205,7 +235,7 @@ class Errors(NamedTuple):
     r2: Float[Array, "..."]  # 1: all is told; 0: no more than by the mean
 
 
-def errors(predicted: Float[Array, " k"], measured: Float[Array, " k"], weights: Float[Array, " k"]) -> Errors:
+def errors(predicted: Any, measured: Any, weights: Any) -> Errors:
     r"""Mean absolute error and R², of the mixtures that count.
 
     $$ \sum_i w_i |\hat y_i - y_i|, \qquad R^2 = 1 - \frac{\sum_i w_i (\hat y_i - y_i)^2}{\sum_i w_i (y_i - \bar y)^2} $$
@@ -218,7 +248,10 @@ def errors(predicted: Float[Array, " k"], measured: Float[Array, " k"], weights:
         weights: (k,), scaled to sum 1.
 
     Returns:
-        both.
+        both; R² is NaN where all measured scores that count are equal.
+
+    Raises:
+        ValueError: arrays that do not fit or are not finite, weights below 0, or weights that are all 0.
 
     Source:
         Kang et al. (2023), of how predictions are judged.
@@ -230,9 +263,22 @@ def errors(predicted: Float[Array, " k"], measured: Float[Array, " k"], weights:
         >>> float(found.mae), float(found.r2)
         (1.0, 0.0)
     """
+    predicted = arguments.real("predicted", predicted, (None,))
+    measured = arguments.real("measured", measured, predicted.shape)
+    weights = arguments.real("weights", weights, predicted.shape, low=0)
+    if not isinstance(weights, Tracer) and not np.asarray(weights).any():
+        raise ValueError("weights are all 0: at least one mixture must count")
+    return _errors(predicted, measured, weights)
+
+
+def _errors(predicted: Array, measured: Array, weights: Array) -> Errors:
     share = weights / weights.sum()
     apart, level = predicted - measured, share @ measured
-    return Errors(share @ jnp.abs(apart), 1 - (share @ apart**2) / (share @ (measured - level) ** 2))
+    total = share @ (measured - level) ** 2
+    known = total > 1e-28 * (share @ measured**2)
+    return Errors(
+        share @ jnp.abs(apart), jnp.where(known, 1 - (share @ apart**2) / jnp.where(known, total, 1), jnp.nan)
+    )
 
 
 class Rational(NamedTuple):

@@ -18,6 +18,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from lab.choices import chosen
+from lab.numerics import arguments
 
 type Kind = Literal["accuracy", "log-loss"] | str
 
@@ -71,7 +72,8 @@ def project(size: Any, first: Any, second: Any, at_first: Any, at_second: Any, k
         scores at N.
 
     Raises:
-        ValueError: sizes that are not above 0, N0 >= N1, another word.
+        ValueError: sizes that are not above 0, N0 >= N1, scores that are not finite, log-losses that are not above 0, or
+            another word.
 
     Source:
         Kang et al. (2023), stage 2.
@@ -81,6 +83,8 @@ def project(size: Any, first: Any, second: Any, at_first: Any, at_second: Any, k
         >>> float(valuation.project(4000, 1000, 2000, 70.0, 75.0))  # each doubling adds 5
         80.0
     """
+    low = {"low": 0, "strict": True} if kind == "log-loss" else {}
+    at_first, at_second = arguments.real("at_first", at_first, **low), arguments.real("at_second", at_second, **low)
     one, other = weights(size, first, second)
     if kind == "log-loss":
         return jnp.exp(one * jnp.log(at_first) + other * jnp.log(at_second))

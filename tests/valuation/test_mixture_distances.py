@@ -6,6 +6,7 @@ import numpy as np
 import ot as pot
 import pytest
 
+from lab.numerics import NotConverged
 from lab.ot import labelled
 from lab.valuation import designs, distance
 
@@ -172,6 +173,12 @@ def test_a_plan_has_its_marginals_and_the_value(plain):
     assert float(plain.value[0]) == pytest.approx((plan[0] * np.asarray(PLAIN.matrix)).sum() + 0.6 * entropy, rel=1e-10)
 
 
+def test_missing_convergence_is_warned_of():
+    with pytest.warns(NotConverged, match=r"lab.valuation.distances did not converge in 10 iterations"):
+        found = distance.distances(P, PLAIN, OF, 0.2, sweeps=10)
+    assert not found.converged
+
+
 def test_float32_stays_float32():
     narrow = distance.Costs(PLAIN.matrix.astype(jnp.float32))
     found = distance.distances(jnp.asarray(P, jnp.float32), narrow, OF, 0.6, tolerance=1e-4)
@@ -190,12 +197,16 @@ def test_what_does_not_fit_is_refused():
             lambda: distance.check(*good[:4], np.where(OTHERS == 1, 7, OTHERS), 3),
         ),
         (r"\(m, d\) and \(n, d\) are needed", lambda: distance.check(X[:, :2], *good[1:], 3)),
-        ("these costs need at least", lambda: solved(P, epsilon=1e-4)),
+        ("these costs need a finite epsilon above", lambda: solved(P, epsilon=1e-4)),
+        ("shares of at least 0 with sum 1", lambda: solved(1.1 * P)),
+        ("source has the values", lambda: distance.distances(P, PLAIN, 0 * OF, 0.6)),
+        (r"source has shape \(3,\)", lambda: distance.distances(P, PLAIN, OF[:3], 0.6)),
+        ("costs.matrix has entries", lambda: distance.distances(P, distance.Costs(PLAIN.matrix * np.nan), OF, 0.6)),
         ("metric = 'sinkhorn'", lambda: distance.between(*POINTS, 3, "sinkhorn")),
         ("shares of at least 0 with sum 1", lambda: designs.mixtures([0.5, 0.6, -0.1])),
         ("shares of at least 0 with sum 1", lambda: designs.mixtures([[0.5, 0.5, 0], [0.5, 0.5, 1e-5]])),
         ("3 shares, one for each source", lambda: designs.mixtures([0.5, 0.5], 3)),
-        ("has no points: give at least one", lambda: designs.simplex_grid(3, 0)),
+        ("steps = 0 is not allowed", lambda: designs.simplex_grid(3, 0)),
     ):
         with pytest.raises(ValueError, match=told):
             call()

@@ -152,14 +152,43 @@ def test_fewer_mixtures_than_columns_are_told_and_held():
         warnings.simplefilter("error")
         assert float(fits.fit(GRID, OT, OT, weights=few, ridge=0.1).ridge) == 0.1
         assert float(fits.fit(GRID, OT, OT, "linear", weights=few).ridge) == 0
-    for told, bad in (
-        ("are needed", (GRID, OT[:5], OT)),
-        ("must be finite", (GRID, OT, np.where(OT > 2.3, np.nan, OT))),
-    ):
-        with pytest.raises(ValueError, match=told):
-            fits.fit(*bad)
     with pytest.raises(ValueError, match="model = 'cubic'"):
         fits.fit(GRID, OT, OT, "cubic")
+
+
+@pytest.mark.parametrize(
+    ("told", "call"),
+    [
+        (r"distance has shape \(5,\)", lambda: fits.fit(GRID, OT[:5], OT)),
+        (r"y\[\d+\] = nan is not allowed", lambda: fits.fit(GRID, OT, np.where(OT > 2.3, np.nan, OT))),
+        ("weights are all 0", lambda: fits.fit(GRID, OT, OT, weights=0 * OT)),
+        (r"weights\[0\] = -1 is not allowed", lambda: fits.fit(GRID, OT, OT, weights=np.r_[-1, OT[1:]])),
+        (r"weights\[0\] = nan is not allowed", lambda: fits.fit(GRID, OT, OT, weights=np.r_[np.nan, OT[1:]])),
+        ("ridge = -5 is not allowed", lambda: fits.fit(GRID, OT, OT, ridge=-5)),
+        ("weights are all 0", lambda: fits.errors(OT, OT, 0 * OT)),
+        ("p and distance have shapes", lambda: fits.predict(fits.fit(GRID, OT, OT), GRID, OT[:3], "PQ-OT")),
+        ("at_first = -0.5 is not allowed", lambda: projection.project(4, 1, 2, -0.5, 0.4, "log-loss")),
+        ("at_second = 0 is not allowed", lambda: projection.project(4, 1, 2, 0.5, 0.0, "log-loss")),
+        ("at_first = nan is not allowed", lambda: projection.project(4, 1, 2, np.nan, 0.4)),
+        ("shares of at least 0 with sum 1", lambda: draws.counts(jax.random.key(0), [[0.5, 0.2]], [0, 1], 2, 4)),
+        ("size = 9 is not allowed", lambda: draws.counts(jax.random.key(0), [[0.5, 0.5]], [0, 1], 9, 4)),
+        ("each source needs points", lambda: draws.counts(jax.random.key(0), [[0.5, 0.5]], [0, 0], 2, 4)),
+        ("concentration = 0 is not allowed", lambda: designs.dirichlet(jax.random.key(0), 2, 3, 0.0)),
+        ("steps = 0 is not allowed", lambda: selection.select(NEAREST, COSTS, OF, 0.3, "linear-OT", steps=0)),
+        ("rate = -1 is not allowed", lambda: selection.select(NEAREST, COSTS, OF, 0.3, "linear-OT", rate=-1)),
+    ],
+)
+def test_invalid_arguments_are_named(told, call):
+    with pytest.raises(ValueError, match=told):
+        call()
+
+
+def test_lists_are_taken_and_constant_scores_have_no_r2():
+    p, t, y = [[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]], [1, 2, 1], [3, 4, 6]
+    found = fits.fit(p, t, y, "linear")
+    assert found.slopes.shape == (5,)
+    assert float(fits.predict(found, [0.5, 0.5], 2, "linear")) == pytest.approx(13 / 3)
+    assert np.isnan(fits.errors([1, 2], [3, 3], [1, 1]).r2)
 
 
 def test_errors_are_those_of_scikit_learn():
@@ -254,8 +283,26 @@ def test_the_nearest_mixture_is_found_and_never_off_the_simplex(selected):
     path = np.asarray(selected.path)
     np.testing.assert_allclose(path.sum(1), 1, atol=1e-12)
     assert (path >= 0).all()
-    assert float(selected.score) == np.nanmax(selected.scores)
+    assert float(selected.score) == pytest.approx(np.nanmax(selected.scores), rel=1e-7)
     np.testing.assert_allclose(selected.scores[-1], selected.scores[-1, 0], rtol=1e-3)  # convex: all starts meet
+
+
+def test_the_selected_mixture_is_the_best_of_converged_potentials_only():
+    """With little entropy ten sweeps from the last potentials were far from convergence, and so was the distance."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 3)), rng.normal(size=(40, 3)) + np.array([0.3, 0.2, 0.0])
+    of = np.repeat(np.arange(3), 20)
+    x = x + np.array([[0.0, 0, 0], [3.0, 0, 0], [0, 3.0, 0]])[of]
+    points = (jnp.asarray(x), jnp.zeros(60, int), jnp.asarray(y), jnp.zeros(40, int))
+    costs = distance.costs(*points, 1, label_weight=0.0)
+    epsilon = 0.012 * float(costs.matrix.mean())
+    found = selection.select(NEAREST, costs, of, epsilon, "linear-OT", rate=2.0, steps=60)
+    told = distance.distances(found.p[None], costs, of, epsilon, tolerance=1e-9, sweeps=40_000)
+    assert float(found.distance) == pytest.approx(float(told.value[0]), rel=1e-6)
+    assert int(found.reason) == 1
+    assert float(found.error) <= 1e-7
+    grid = distance.distances(designs.simplex_grid(3, 8), costs, of, epsilon, tolerance=1e-5, sweeps=40_000)
+    assert float(found.distance) <= float(grid.value.min()) * 1.01 + 1e-3
 
 
 def test_a_share_of_nothing_stays_nothing_and_a_stop_keeps_the_best(selected):
