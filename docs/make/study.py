@@ -12,7 +12,7 @@ from lab.words import number
 
 from . import words
 
-RELATIONS = {"==": "", "<=": "≤ ", ">=": "≥ "}
+RELATIONS = {"==": "", "<=": "≤ ", ">=": "≥ ", "<": "&lt; ", ">": "&gt; "}
 OUTCOMES = {True: "holds", False: "does not hold"}
 
 

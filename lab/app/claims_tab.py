@@ -13,7 +13,7 @@ from .session import Session
 
 _BACKGROUND = 2  # behind every run and sweep
 _CSS = theme.asset("claims.css")
-_RELATIONS = {"==": "=", "<=": "≤", ">=": "≥"}
+_RELATIONS = {"==": "=", "<=": "≤", ">=": "≥", "<": "&lt;", ">": "&gt;"}
 
 
 class ClaimsTab(pn.viewable.Viewer):
@@ -211,7 +211,8 @@ def _measured(verdict: Verdict) -> str:
     if verdict.interval is None:
         return _figure(verdict.measured)
     ends = f"{' to '.join(theme.number(end, 3) for end in verdict.interval)}"
-    return f'{theme.number(verdict.measured, 4)}<div class="source">95%: {ends}</div>'
+    seeds = f"{len(verdict.claim.seeds)} seeds, " if verdict.claim.seeds else ""
+    return f'{theme.number(verdict.measured, 4)}<div class="source">{seeds}95%: {ends}</div>'
 
 
 def _tolerance(verdict: Verdict) -> str:

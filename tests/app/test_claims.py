@@ -83,9 +83,12 @@ def test_a_claim_that_should_hold_and_does_not_is_shown_as_failing(monkeypatch):
     assert re.search("✗ .*1 / 2</span>", card)
 
 
-@pytest.mark.parametrize(("bound", "says"), [(1.40, "✓ holds, a tie"), (1.43, "✗ fails, a tie"), (1.0, "✓ holds<")])
-def test_an_estimate_has_an_interval_and_a_bound_inside_it_is_a_tie(monkeypatch, bound, says):
-    claim = Claim("mean", "At least.", lambda runs: Measured(1.41, 1.38, 1.44), bound, "a sample", relation=">=")
+@pytest.mark.parametrize(
+    ("relation", "bound", "says"),
+    [(">=", 1.43, "✓ holds, a tie"), (">", 1.39, "✗ fails, a tie"), (">=", 1.0, "✓ holds<"), (">=", 1.45, "✗ fails<")],
+)
+def test_an_estimate_has_an_interval_and_a_bound_inside_it_is_a_tie(monkeypatch, relation, bound, says):
+    claim = Claim("mean", "At least.", lambda runs: Measured(1.41, 1.38, 1.44), bound, "a sample", relation=relation)
     _claims(monkeypatch, claim)
     for tab in (_opened(), _opened()):  # measured, and from what was kept
         assert says in _rows(tab)[0]

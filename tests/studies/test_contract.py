@@ -1,5 +1,6 @@
 """The contract, on every registered study: a new study inherits all of this."""
 
+import contextlib
 import json
 import re
 import shlex
@@ -16,13 +17,14 @@ from docs.make import measure
 from lab import datasets, numerics, studies, sweeps
 from lab.cli import commands, told
 from lab.store import Key, Store, shipped, unpack
-from lab.studies import Choice, Picture, Real, Study, Whole, bounds_of
+from lab.studies import Choice, Claim, Picture, Real, Study, Whole, bounds_of
 from lab.studies.contract import curve, reported
 from lab.studies.contract.registry import flaw
 from lab.studies.contract.verify import judge
 
 STUDIES = [study for study in studies.catalogue() if not study.__module__.startswith("lab_user_")]  # of no test
 CLAIMS = [(study, claim) for study in STUDIES for claim in study.claims if claim.quick]
+TRAINING = {"train_steps", "epochs"}  # parameters that are 0 where nothing is trained
 FIRST = "sparse-ot"  # `make check` runs this one; the others are only looked at there
 
 
@@ -379,6 +381,46 @@ def test_a_sweep_kept_without_variables_gets_a_sentence(study):
 def test_options_that_hold_commas_are_told_apart():
     assert Choice(["2", "2,10"]).allowed() == "it must be one of 2; 2,10"
     assert Choice(["a", "b"]).allowed() == "it must be one of a, b"
+
+
+class _Asked(Exception): ...
+
+
+def _trains(study: type[Study], claim: Claim) -> bool:
+    """Whether the first run of a claim trains a network."""
+    asked = []
+
+    def runs(**parameters):
+        asked.append(study(**parameters))
+        raise _Asked
+
+    with contextlib.suppress(_Asked):
+        claim.measure(runs)
+    return any(
+        getattr(made, name) and not made.idle(name) for made in asked for name in TRAINING & {*study.parameters()}
+    )
+
+
+def _identity(claim: Claim) -> bool:
+    """Whether it states an equation to 1e-3 or finer, which holds for every seed or fails."""
+    fine = claim.tolerance <= 1e-3
+    return fine and (claim.relation == "==" or (claim.expected == 0.0 and claim.tolerance > 0))
+
+
+def test_no_claim_depends_on_one_seed_silently(study):
+    """A claim is an equation, averages over at least five seeds, or states why one run suffices (and that it is a training)."""
+    silent = []
+    for claim in study.claims:
+        if claim.seeds:
+            assert len(set(claim.seeds)) >= 5, claim.name
+            assert not claim.one_run, claim.name
+        elif not _identity(claim):
+            known = claim.one_run.startswith(("one training", "exact:")) or (
+                claim.one_run and not TRAINING & {*study.parameters()}
+            )
+            if not known and (not claim.one_run or _trains(study, claim)):
+                silent.append(claim.name)
+    assert not silent
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """The contract: what a study declares, and what it inherits."""
 
 from .along import curve, logarithmic, measure, scrubbed, span
-from .claims import Claim, Measured, Runs, Verdict
+from .claims import Claim, Measured, Runs, Verdict, one_run
 from .comparisons import Comparison
 from .declare import Limit, Live, Mood, Paper, Preset, Result, headlines
 from .parameters import (
@@ -68,6 +68,7 @@ __all__ = [
     "logarithmic",
     "measure",
     "named",
+    "one_run",
     "option",
     "register",
     "scrubbed",

@@ -1,8 +1,8 @@
 """Claims: what the paper or mathematics says, and what was measured."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Protocol
 
 import xarray as xr
@@ -33,9 +33,12 @@ class Claim:
         statement: one sentence.
         measure: computes the quantity from runs of the study; with its interval, as ``Measured``, where it is an estimate.
         expected: the number, or a function of the same runs that gives it.
-        relation: how measured stands to expected: ``"=="``, ``"<="`` or ``">="``.
+        relation: how measured stands to expected: ``"=="``, ``"<="``, ``">="``, ``"<"`` or ``">"``. An estimate satisfies
+            the first three where part of its interval does, and ``"<"`` or ``">"`` where the whole interval does.
         tolerance: allowed deviation; relative to the expected value when ``relative``.
         source: equation, table, closed form or independent solver.
+        seeds: of the runs whose mean is judged, at least five where a training or a draw decides; ``()`` for one run.
+        one_run: why one run suffices although the seed changes the result.
         quick: takes a few seconds at most; the tests and ``lab verify --quick`` run it.
         should_hold: False where it is known to fail here; ``note`` then says why.
     """
@@ -45,12 +48,27 @@ class Claim:
     measure: Callable[[Runs], float | Measured] = field(compare=False)
     expected: float | Callable[[Runs], float] = field(compare=False)
     source: str
-    relation: Literal["==", "<=", ">="] = "=="
+    relation: Literal["==", "<=", ">=", "<", ">"] = "=="
     tolerance: float = 0.0
     relative: bool = False
     quick: bool = True
     should_hold: bool = True
     note: str = ""
+    seeds: Sequence[int] = ()
+    one_run: str = ""
+
+
+def one_run(why: str, claims: Iterable[Claim]) -> tuple[Claim, ...]:
+    """State once why one run suffices for all those claims that name no seeds.
+
+    Args:
+        why: the reason, a clause.
+        claims: of a study.
+
+    Returns:
+        the claims, in the same order.
+    """
+    return tuple(claim if claim.seeds or claim.one_run else replace(claim, one_run=why) for claim in claims)
 
 
 @dataclass(frozen=True)
@@ -64,11 +82,13 @@ class Verdict:
     holds: bool
     seconds: float
     error: str = ""
-    interval: tuple[float, float] | None = None  # of what was measured, where it is an estimate
+    interval: tuple[float, float] | None = (
+        None  # 95%, of an estimate; over seeds, that of measured - expected, plus expected
+    )
 
     @property
     def tie(self) -> bool:
-        """A bound inside the interval of what was measured: more data could turn the verdict round."""
+        """Whether the bound is inside the interval of the measured number, so that more data could reverse the verdict."""
         low, high = self.interval or (math.nan, math.nan)
         return self.claim.relation != "==" and low <= self.expected <= high
 
@@ -87,6 +107,7 @@ class Verdict:
             "relation": claim.relation,
             "measured": self.measured,
             "interval": self.interval,
+            "seeds": len(claim.seeds),
             "tie": self.tie,
             "tolerance": self.tolerance,
             "source": claim.source,

@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from lab.numerics import Report
+from lab.numerics.statistics import mean_interval
 
 from .claims import Claim, Measured, Verdict
 from .study import Study
@@ -65,22 +67,47 @@ def verify(
 
 
 def judge(claim: Claim, runs: Any) -> Verdict:
-    """Measure one claim; an error in it is a verdict, not an exception."""
+    """Measure one claim; an error in it is a verdict, not an exception.
+
+    With seeds, measured and expected are means over them, and the interval is that of the mean of their differences, by
+    Student's t: both come from the same runs.
+    """
     began = time.perf_counter()
-    expected = measured = tolerance = math.nan
+    expected = measured = tolerance = low = high = math.nan
     interval = None
     error = ""
     try:
-        expected = float(claim.expected(runs) if callable(claim.expected) else claim.expected)
-        found = claim.measure(runs)
+        if claim.seeds:
+            found, known = zip(*(_once(claim, _at(runs, seed)) for seed in claim.seeds), strict=True)
+            expected = float(np.mean(known))
+            apart = mean_interval(np.subtract([float(_value(each)) for each in found], known))
+            found = Measured(expected + apart.mean, expected + apart.low, expected + apart.high)
+        else:
+            found, expected = _once(claim, runs)
+        measured = low = high = float(_value(found))
         if isinstance(found, Measured):
-            found, interval = found.value, (float(found.low), float(found.high))
-        measured = float(found)
+            interval = low, high = float(found.low), float(found.high)
         tolerance = claim.tolerance * (abs(expected) if claim.relative else 1.0)
     except Exception as exception:
         error = f"{type(exception).__name__}: {exception}"
-    distance = measured - expected
-    holds = {"==": abs(distance) <= tolerance, "<=": distance <= tolerance, ">=": distance >= -tolerance}[
-        claim.relation
-    ]
+    least, most = low - expected, high - expected
+    holds = {
+        "==": least <= tolerance and most >= -tolerance,
+        "<=": least <= tolerance,
+        ">=": most >= -tolerance,
+        "<": most < tolerance,
+        ">": least > -tolerance,
+    }[claim.relation]
     return Verdict(claim, expected, measured, tolerance, bool(holds), time.perf_counter() - began, error, interval)
+
+
+def _once(claim: Claim, runs: Any) -> tuple[float | Measured, float]:
+    return claim.measure(runs), float(claim.expected(runs) if callable(claim.expected) else claim.expected)
+
+
+def _value(found: float | Measured) -> float:
+    return found.value if isinstance(found, Measured) else found
+
+
+def _at(runs: Any, seed: int) -> Callable[..., xr.Dataset]:
+    return lambda **parameters: runs(**(parameters | {"seed": seed}))

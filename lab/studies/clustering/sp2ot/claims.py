@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lab.studies.contract import Claim, Runs
-from lab.studies.vocabulary import Measure, mean, number, of, rise
+from lab.studies.contract import Claim, Runs, one_run
+from lab.studies.vocabulary import Measure, number, of, rise
 
 _BLOBS: dict[str, Any] = {"data": "long-tailed-blobs"}
 _SEMANTIC: dict[str, Any] = _BLOBS | {"algorithm": "sp2ot", "rho": 0.8, "strength": 2.0}
@@ -36,11 +36,11 @@ def _pot_apart(run: Any) -> Any:
 
 
 def _trained(name: str, algorithm: str) -> Measure:
-    """The mean over seeds after 40 epochs."""
-    return mean(number(name, algorithm=algorithm, epochs=40, rho=1.0), seed=range(5))
+    """After 40 epochs."""
+    return number(name, algorithm=algorithm, epochs=40, rho=1.0)
 
 
-CLAIMS = (
+CLAIMS = one_run("no training: a convex problem, solved to its optimum", (
     Claim("mass", "The plan has the mass rho exactly.", number("mass_residual"), 0.0,
           "the constraint", "<=", 1e-9),
     Claim("rows", "No sample is labelled more than once.", number("row_residual"), 0.0,
@@ -68,10 +68,11 @@ CLAIMS = (
     Claim("no-descent", "With the authors' similarity it never rises.",
           number("rise", **_SEMANTIC), 0.0, "Zhang, Ren, He, 2024", "<=", 1e-9, should_hold=False,
           note="a zero diagonal makes the similarity indefinite, and then the surrogate is no majorizer"),
-    Claim("flexible-sizes-win", "Trained on long-tailed digits, UOT finds more of the classes than balanced labels.",
+    Claim("flexible-sizes-win", "Trained on long-tailed digits, UOT has a higher macro accuracy than balanced labels.",
           _trained("macro_acc", "uot"), _trained("macro_acc", "balanced"),
-          "Zhang, Ren, He, ICLR 2024, ablation", ">=", quick=False),
-    Claim("progress-wins", "P2OT finds more than UOT.",
+          "Zhang, Ren, He, ICLR 2024, ablation", ">", quick=False, should_hold=False, seeds=range(5),
+          note="a tie here: 0.61 against 0.59 over five seeds, and the 95% interval of the difference is -0.04 to 0.08"),
+    Claim("progress-wins", "P2OT has a higher macro accuracy than UOT.",
           _trained("macro_acc", "p2ot"), _trained("macro_acc", "uot"),
-          "Zhang, Ren, He, ICLR 2024, ablation", ">=", quick=False),
-)
+          "Zhang, Ren, He, ICLR 2024, ablation", ">", quick=False, seeds=range(5)),
+))

@@ -11,7 +11,7 @@ import numpy as np
 from lab import diffusion
 from lab.diffusion import comparison, flow_maps, predictions
 from lab.numerics.mixtures import Mixture, gaussian
-from lab.studies.contract import Claim
+from lab.studies.contract import Claim, one_run
 from lab.studies.vocabulary import Measure, number, of
 
 _ORDERS = {"euler": 1, "heun": 2, "edm-heun": 2, "ddim": 1, "dpm-2": 2, "dpm++2m": 2}
@@ -20,6 +20,7 @@ _TABLE = {  # RMS errors of 10, 20, 40 and 80 steps
     "edm-heun": (0.182, 0.0368, 0.00821, 0.00195), "ddim": (0.287, 0.141, 0.0691, 0.0342),
     "dpm-2": (0.0987, 0.0171, 0.00394, 0.000947), "dpm++2m": (0.0957, 0.0213, 0.00490, 0.00121),
 }
+_EXACT = "exact: one equation, integrated"
 _GUIDED: dict[str, Any] = {"guided": True, "w": 3.0, "steps": 40}
 _CLASS: dict[str, Any] = _GUIDED | {"w": 0.0}
 _ONE: dict[str, Any] = {"train_steps": 3000, "schedule": "edm"}
@@ -105,15 +106,15 @@ def _likelihood() -> float:
     return float(jnp.abs(found - law.log_density(x, first.a, first.s)).max())
 
 
-CLAIMS = (
+CLAIMS = one_run("no training: exact denoisers; distances are means over samples", (
     *(
         Claim(f"order-{name}", f"{name} is of order {order}.", _order(name), float(order),
-              "observed between 80 and 160 steps", "==", 0.25)
+              "observed between 80 and 160 steps", "==", 0.25, one_run=_EXACT)
         for name, order in _ORDERS.items()
     ),
     *(
         Claim(f"table-{name}-{steps}", f"{name} in {steps} steps misses the exact flow by {value:g}.", _entry(name, steps),
-              value, "the sheet's table, computed independently", "==", 0.02 * value)
+              value, "the sheet's table, computed independently", "==", 0.02 * value, one_run=_EXACT)
         for name, row in _TABLE.items()
         for steps, value in zip((10, 20, 40, 80), row, strict=True)
     ),
@@ -140,9 +141,10 @@ CLAIMS = (
     Claim("no-class", "With w = -1 the class is in the samples as often as in the data.",
           number("share", **_NO_CLASS), 0.5, "D_w = D(x)", "==", 0.09),
     Claim("guided-mean", "Of N(1.5, 1/4) against N(0, 1) guidance of 2 ends at mean 2.25.", _guided_end("mean"),
-          _known(lambda: predictions.guided_gaussian(1.5, 0.5, 2.0).mean), "closed form", "==", 0.02),
+          _known(lambda: predictions.guided_gaussian(1.5, 0.5, 2.0).mean), "closed form", "==", 0.02,
+          one_run=_EXACT),
     Claim("guided-deviation", "And at deviation 1/8, where the tilted law has .316.", _guided_end("deviation"), 0.125,
-          "closed form, s0^(1+w)", "==", 2e-3),
+          "closed form, s0^(1+w)", "==", 2e-3, one_run=_EXACT),
     Claim("quantiles", "On a line the flow matches quantiles.", _known(_line_apart), 0.0, "monotone maps", "<=", 1e-6),
     *(
         Claim(f"identity-{name}", f"The exact map obeys the {name} identity.", _known(lambda name=name: _identity(name)), 0.0,
@@ -153,9 +155,9 @@ CLAIMS = (
           "change of variables", "<=", 1e-3),
     Claim("one-call", "One call of a consistency model ends nearer than eight of DDIM with the exact denoiser.",
           number("one_error", **_ONE), of(lambda run: run.few_errors.sel(maker="ddim", few=8), **_ONE), "distillation", "<=",
-          quick=False),
+          quick=False, seeds=range(5)),
     Claim("mean-flow", "MeanFlow, without a teacher, ends nearer in one call than DDIM in eight.",
           number("one_error", **_MEANFLOW), of(lambda run: run.few_errors.sel(maker="ddim", few=8), **_MEANFLOW),
-          "the identity of mean flows", "<=", quick=False),
+          "the identity of mean flows", "<=", quick=False, seeds=range(5)),
     Claim("finite", "No step loses the points.", of(lambda run: run.lost), 0.0, "the samplers' definitions", "=="),
-)
+))

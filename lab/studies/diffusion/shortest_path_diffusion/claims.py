@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lab.studies.contract import Claim
+from lab.studies.contract import Claim, one_run
 from lab.studies.vocabulary import Measure, number, of
 
 _CIFAR: dict[str, Any] = {"spectrum": "law"}
@@ -31,7 +31,7 @@ def _even(run) -> float:
     return float(np.abs(speed / float(run.distance) - 1).max())
 
 
-CLAIMS = (
+CLAIMS = one_run("no training: exact Gaussian processes", (
     *(
         Claim(f"length-{name}", f"The path “{name}” is {row[0]:g} long.", number("fisher_length", {"schedule": name}, **_CIFAR),
               row[0], "the sheet's table, computed independently", "==", 1e-3)
@@ -86,4 +86,4 @@ CLAIMS = (
           number("sliced_cosine"), "fewer steps are needed", "<="),
     Claim("white", "White data are no way from white noise.", number("length", spectrum="law", c1=1.0, m=0.0), 0.0, "D = 1",
           "==", 1e-9),
-)
+))

@@ -8,7 +8,7 @@ import xarray as xr
 
 from lab import datasets
 from lab.numerics.statistics import mean_interval
-from lab.studies.contract import Claim, Measured, Runs
+from lab.studies.contract import Claim, Measured, Runs, one_run
 from lab.studies.vocabulary import number, of
 
 from .presets import FULL
@@ -100,7 +100,7 @@ def _gain(run: xr.Dataset) -> Measured:
     return Measured(float(run.dta_gain), *(float(run.dta_gain + side * run.dta_gain_half) for side in (-1, 1)))
 
 
-CLAIMS = (
+CLAIMS = one_run("no training: linear denoisers, means over test images", (
     Claim("velocity-error", "e(t) of the Wiener denoiser is Σ λs²/(λ + s²) / (n t²) with s = t/(1 - t).", _velocity_error, 0.0,
           "closed form, numpy.linalg.eigvalsh", "==", 1e-6),
     Claim("weights", "The calibrated weight is c max(b(t) - b(0), 0), b in proportion to 1/e and of mean 1.", _weights, 0.0,
@@ -160,4 +160,4 @@ CLAIMS = (
               _SHEET[c][2] / _WIDE, "the sheet's table, whose deviations divide by 6", "==", 0.05, True, quick=False)
         for c in _SHEET
     ),
-)
+))

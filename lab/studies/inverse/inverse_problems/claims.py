@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.lib.stride_tricks import sliding_window_view
 
 from lab import datasets
-from lab.studies.contract import Claim
+from lab.studies.contract import Claim, one_run
 from lab.studies.vocabulary import number, of
 
 _SURE = ("linear", "total variation", "PnP-ADMM", "PnP-HQS", "RED")  # methods that draw nothing
@@ -86,7 +86,7 @@ def _law(result: xr.Dataset) -> float:
     return max(abs((result.pixel_law.values * at).sum() - m), abs((result.pixel_law.values * (at - m) ** 2).sum() ** 0.5 - s))
 
 
-CLAIMS = (
+CLAIMS = one_run("no training: means over test images and samples", (
     Claim("gaussian", "The posterior of a Gaussian prior is that of its matrices.", of(_gaussian), 0.0,
           "closed form, numpy.linalg.solve", "==", 1e-8),
     Claim("plug-and-play", "PnP-ADMM with a Wiener filter ends at the posterior mean.", _mean("to_mean", "PnP-ADMM"), 0.0,
@@ -124,4 +124,4 @@ CLAIMS = (
           quick=False),
     Claim("not-linear", "Eight methods need a linear damage.",
           of(lambda result: (result.why == 1).sum(), damage="clip"), 8, "their equations", quick=False),
-)
+))

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from lab import datasets
-from lab.studies.contract import Claim, Runs
+from lab.studies.contract import Claim, Runs, one_run
 from lab.studies.vocabulary import apart, mean, number, of
 
 from .presets import PLAIN, TABLE
@@ -92,7 +92,7 @@ def _behind(**parameters: Any) -> Any:
     return number("quality_posterior", **TABLE, **parameters) - number("quality", **TABLE, **parameters)
 
 
-CLAIMS = (
+CLAIMS = one_run("no training: linear denoisers, means over test images", (
     Claim("posterior-mean", "The posterior mean beside the answers solves the linear system of mean and covariance.",
           of(_off_mean), 0.0, "closed form, numpy.linalg.solve", "==", 1e-8),
     Claim("posterior-spread", "And the variance of each pixel is its Schur complement.", of(_off_spread), 0.0,
@@ -160,4 +160,4 @@ CLAIMS = (
           "the sheet, section 3", "==", 1.25, quick=False),
     Claim("settles-at-rest", "Plain steps of falling rate in random order end in the closed form, RMS a pixel.",
           of(_from_rest, **_LONG), 0.0, "the sheet, invariant 4", "==", 0.02, quick=False),
-)
+))

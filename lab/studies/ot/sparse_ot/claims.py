@@ -9,7 +9,7 @@ import xarray as xr
 
 from lab import datasets
 from lab.datasets import Data
-from lab.studies.contract import Claim, Runs
+from lab.studies.contract import Claim, Runs, one_run
 from lab.studies.vocabulary import largest, number, rise
 
 _SHEET = "independent conic solver on the paper's 1-D example"
@@ -157,7 +157,7 @@ def _uncovered_plan(k: int):
     return lambda runs: _uncovered(runs(k=k, **_ROUTING).plan.values)
 
 
-CLAIMS = (
+CLAIMS = one_run("no training: convex problems, solved to their optimum", (
     Claim(
         "lp", "The linear program of the paper's 1-D example costs what keeping the order of the mass costs.",
         number("lp", k=1, **_ONE), _truth,
@@ -267,4 +267,4 @@ CLAIMS = (
         note="The dual solves the relaxed problem. Where a column ties at the optimum no k-sparse plan has a zero "
         "gradient, so the rows are missed however long one iterates; the relaxed plan meets them.",
     ),
-)
+))

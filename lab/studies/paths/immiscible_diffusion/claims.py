@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lab.studies.contract import Claim, Runs
+from lab.studies.contract import Claim, Runs, one_run
 from lab.studies.vocabulary import Measure, apart, number, of
 
 _SHEET = "exact denoiser, computed independently"
@@ -60,7 +60,7 @@ def _grows(run: xr.Dataset) -> float:
     return float(nearest > independent) + float(assignment > nearest)
 
 
-CLAIMS = (
+CLAIMS = one_run("no training: exact denoisers; means over thousands of draws", (
     *(
         Claim(f"three-points-k{k}", f"Three points, pure noise, k = {k}: H = {value}.", _at_noise(k), value, _SHEET, "==", 0.06)
         for k, value in ((2, 0.848), (4, 0.472), (8, 0.139), (32, 0.0004))
@@ -131,4 +131,4 @@ CLAIMS = (
     Claim("time", "A batch of 1024 takes assignment at least 5 times as long as the nearest of 8.",
           _assignment("time_ms", **_TIMED) / _nearest("time_ms", **_TIMED), 5.0, "paper, table of times: 30 times, on a GPU",
           ">=", quick=False),
-)
+))

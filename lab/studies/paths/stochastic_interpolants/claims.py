@@ -11,7 +11,7 @@ from lab.datasets.gaussians import gaussian_pair
 from lab.datasets.samples import KIND
 from lab.paths.interpolants import count_modes, interpolant
 from lab.paths.laws import source_of, target_of
-from lab.studies.contract import Claim, Runs
+from lab.studies.contract import Claim, Runs, one_run
 from lab.studies.vocabulary import Measure, number, of
 
 from .pictures import vertex
@@ -162,7 +162,7 @@ def _healed(run: xr.Dataset) -> Any:
     return (run.kl_ode - run.kl) / np.hypot(run.kl_error, run.kl_ode_error)
 
 
-CLAIMS = (
+CLAIMS = one_run("no training: closed forms, and tests of samples against them", (
     Claim("kl-table", "With the velocity missed by 0.3 the divergences at ε = 0, 0.1, 0.5 and 2 are 0.086482, 0.069431, "
           "0.030852 and 0.003586.", _off_table, 0.0, "linear equations for mean and variance", "<=", 1e-5),
     Claim("kl-both", "With the score missed by 0.6 too it is 0.12341 at ε = 0.5.", number("kl", **_BOTH), 0.12341,
@@ -218,4 +218,4 @@ CLAIMS = (
     Claim("noise-heals", "There too, where the score is nearly right, the SDE is nearer than the ODE, by 5 standard errors.",
           of(_healed, **_MANY, misfit_b=0.3, misfit_s=0.1, epsilon=3.0), 5.0, "section 7.1, shifts in place of networks",
           ">=", quick=False),
-)
+))

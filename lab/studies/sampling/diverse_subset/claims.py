@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lab.studies.contract import Claim
+from lab.studies.contract import Claim, one_run
 from lab.studies.vocabulary import mean, number, of
 
 _MOONS: dict[str, Any] = {"data": "two-moons", "length": 0.3, "n": 300}
@@ -36,7 +36,7 @@ def _modes_met(run: Any) -> int:
     return len(np.unique(np.round(np.arctan2(at[:, 1], at[:, 0]) / (np.pi / 4)).astype(int) % 8))
 
 
-CLAIMS = (
+CLAIMS = one_run("no training: means over many draws", (
     Claim("marginals", "Of nine rows, P(row in S) is that of all 84 subsets, summed.", of(_marginal_error, **_FEW), 0.0,
           "enumeration", "<=", 1e-10),
     Claim("volume", "The mean log-determinant of the chosen three is that of the law.",
@@ -55,4 +55,4 @@ CLAIMS = (
     Claim("eight", "Eight rows of eight Gaussians meet more of them than rows at random, which meet 5.25 on average.",
           mean(of(_modes_met, data="eight-gaussians", k=8, length=0.3, draws=2, n=300), seed=range(40)),
           8 * (1 - (7 / 8) ** 8), "random rows: 8 (1 - (7/8)^8)", ">=", quick=False),
-)
+))

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from lab.sampling.least_squares import expected_ratio, failure_bound
-from lab.studies.contract import Claim
+from lab.studies.contract import Claim, one_run
 from lab.studies.vocabulary import Measure, number, of
 
 _RUNGE: dict[str, Any] = {"oversampling": 5, "replicates": 2000}
@@ -91,7 +91,7 @@ def _chance(p: float) -> float:
     return 4 * (2 * max(p * (1 - p), 2e-3) / 2000) ** 0.5
 
 
-CLAIMS = (
+CLAIMS = one_run("no training: means over many draws, whose standard error the tolerance covers", (
     Claim("best-runge", "Of Runge's function and ten polynomials, the best L2 error is 0.0587078.", number("best"),
           0.05870784793294225, "adaptive quadrature (SciPy, quad)", "==", 1e-9),
     Claim("order", "Mean λmin rises from independent to volume to DPP at n = 3 m, each time by 0.03 at least.", of(_order),
@@ -156,4 +156,4 @@ CLAIMS = (
     Claim("whole-estimate", "That of the whole design is right within a factor 2, in the median.",
           abs(number("whole_estimate", reduce=lambda values: np.log2(np.nanmedian(values)), thinned=25)), 1.0,
           "repetitions left out in turn are independent designs", "<=", quick=False),
-)
+))
