@@ -12,7 +12,7 @@ from lab.words import number
 
 from . import words
 
-RELATIONS = {"==": "", "<=": "≤ ", ">=": "≥ ", "<": "&lt; ", ">": "&gt; "}
+RELATIONS = {"==": "", "<=": "≤ ", ">=": "≥ ", "<": "< ", ">": "> "}
 OUTCOMES = {True: "holds", False: "does not hold"}
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FILE = "reported.json"
 PREDICTED = "predicted"
 """Stands for the paper's number where a theorem gives it: the expected value of the row's claim."""
-_RELATIONS = {"==": "", "<=": "≤ ", ">=": "≥ "}
+_RELATIONS = {"==": "", "<=": "≤ ", ">=": "≥ ", "<": "< ", ">": "> "}
 
 
 @dataclass(frozen=True)
