@@ -37,7 +37,7 @@ def _known(value: Callable[[], float]) -> Measure:
 
 @cache
 def _bed() -> tuple:
-    """The sheet's images: 1400 to fit, 50 to search, 200 to test."""
+    """The images of the table: 1400 to fit, 50 to search, 200 to test."""
     pixels = datasets.resolve("digit-images", "images", seed=0).arrays["pixels"].reshape(-1, 64).astype(float)
     law = fitted(jnp.asarray(pixels[:1400]), 10, jax.random.key(0), least=0.02).mixture
     pool = np.kron(np.eye(4), [[0.5, 0.5]])
@@ -112,13 +112,13 @@ CLAIMS = one_run("no training: means over images, sets of candidates and draws",
           "the paper searches where x_T = 0 is not tried", "<=", should_hold=False,
           note="the stand-in for a perceptual metric likes the posterior mean too", quick=False, seeds=_SEEDS),
     Claim("halves", "Two halves of the images rank the candidates alike.", number("spearman_halves"), 0.6,
-          "the sheet: 0.7 to 0.8", ">=", seeds=_SEEDS),
+          "independent computation: 0.7 to 0.8", ">=", seeds=_SEEDS),
     Claim("pairs", "Two single images do not.", number("spearman_pairs"), 0.32,
           "normal scores of one shared ranking have rank correlation .32", "<=", seeds=_SEEDS),
     Claim("density", "Starts with more probable ends score better.", number("density_agrees"), 0.2, "the paper's argument",
           ">=", seeds=_SEEDS),
     Claim("gradients", "Gradients on the sphere find a better start than the search.", number("refined"),
-          0.9 * number("searched"), "the sheet's extension", "<=", seeds=_SEEDS),
+          0.9 * number("searched"), "independent computation", "<=", seeds=_SEEDS),
     Claim("halving", "Successive halving chooses among the best five, for a part of the walks.",
           of(lambda run: run.halving_rank), 4.0, "Jamieson, Talwalkar 2016", "<=", seeds=_SEEDS),
     Claim("other-damages", "The found start serves damages that it was not searched for.",
@@ -136,7 +136,7 @@ CLAIMS = one_run("no training: means over images, sets of candidates and draws",
     ),
     *(
         Claim(f"table-{metric}-{steps}-{name}", f"{steps} steps, {metric}: {words} scores {value:g}.",
-              _entry(steps, metric, name), value, "the sheet's table of digits, computed independently", tolerance=0.05,
+              _entry(steps, metric, name), value, "independent computation on digits", tolerance=0.05,
               relative=True, quick=False)
         for (steps, metric), (_, random, _, zero, ancestral) in _TABLE.items()
         for (name, words), value in zip(_COLUMNS.items(), (random, zero, ancestral), strict=True)
@@ -144,10 +144,10 @@ CLAIMS = one_run("no training: means over images, sets of candidates and draws",
     *(
         Claim(f"table-{metric}-{steps}-searched", f"{steps} steps, {metric}: the best of {row[0]} scores {row[2]:g}.",
               _entry(steps, metric, "searched"), row[2],
-              "the sheet's table; one draw of a best of K, whose deviation is 5 to 8%: the mean of five is compared",
+              "independent computation; one draw of a best of K, whose deviation is 5 to 8%: the mean of five is compared",
               tolerance=0.12, relative=True, quick=False)
         for (steps, metric), row in _TABLE.items()
     ),
-    Claim("table-halves", "In 40 steps halves of 50 images agree by .83.", _halves(40), 0.83, "the sheet's table",
+    Claim("table-halves", "In 40 steps halves of 50 images agree by .83.", _halves(40), 0.83, "independent computation",
           tolerance=0.1, quick=False),
 ))

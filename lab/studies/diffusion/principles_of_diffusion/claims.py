@@ -30,7 +30,7 @@ _NO_CLASS: dict[str, Any] = _GUIDED | {"w": -1.0}
 
 @cache
 def _errors() -> comparison.Errors:
-    """Of the sheet's law and its 16 starts, on a grid even in log-SNR."""
+    """Of a mixture and 16 starts, on a grid even in log-SNR."""
     law = diffusion.Exact(
         Mixture(
             [0.3, 0.5, 0.2], [[2.0, 0.0], [-1.0, 1.5], [-0.5, -2.0]],
@@ -114,7 +114,7 @@ CLAIMS = one_run("no training: exact denoisers; distances are means over samples
     ),
     *(
         Claim(f"table-{name}-{steps}", f"{name} in {steps} steps misses the exact flow by {value:g}.", _entry(name, steps),
-              value, "the sheet's table, computed independently", "==", 0.02 * value, one_run=_EXACT)
+              value, "independent computation", "==", 0.02 * value, one_run=_EXACT)
         for name, row in _TABLE.items()
         for steps, value in zip((10, 20, 40, 80), row, strict=True)
     ),
@@ -125,9 +125,9 @@ CLAIMS = one_run("no training: exact denoisers; distances are means over samples
     ),
     Claim("straight", "On the linear schedule DDIM is Euler's method.",
           number("error", sampler="ddim", schedule="linear", spacing="time"),
-          number("error", sampler="euler", schedule="linear", spacing="time"), "the sheet", "==", 1e-9),
+          number("error", sampler="euler", schedule="linear", spacing="time"), "the same equations", "==", 1e-9),
     Claim("ancestral", "With η = 0 ancestral sampling is DDIM.",
-          number("w2sq", sampler="ancestral", eta=0.0), number("w2sq", sampler="ddim"), "the sheet", "==", 1e-9),
+          number("w2sq", sampler="ancestral", eta=0.0), number("w2sq", sampler="ddim"), "the same equations", "==", 1e-9),
     Claim("equal-calls", "At ten evaluations 2M is nearer to the exact flow than DDIM.", number("error"),
           number("error", sampler="ddim"), "at equal evaluations 2M wins", "<="),
     Claim("floor", "In 40 steps of 2M the samples are as near to fresh data as those of the exact flow, within 0.05.",

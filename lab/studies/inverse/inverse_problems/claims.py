@@ -120,7 +120,7 @@ CLAIMS = one_run("no training: means over test images and samples", (
           number("psnr_bound", prior="optimal"), number("psnr_bound") + (-1.0), "memory does not generalise", "<=",
           quick=False),
     Claim("views", "Of six views the best method is at least 4 dB ahead of backprojection.",
-          number("psnr_best", **_VIEWS) - _mean("psnr", "backprojection", **_VIEWS), 4.0, "the sheet on tomography", ">=",
+          number("psnr_best", **_VIEWS) - _mean("psnr", "backprojection", **_VIEWS), 4.0, "independent computation", ">=",
           quick=False),
     Claim("not-linear", "Eight methods need a linear damage.",
           of(lambda result: (result.why == 1).sum(), damage="clip"), 8, "their equations", quick=False),

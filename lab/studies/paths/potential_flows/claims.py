@@ -81,7 +81,7 @@ CLAIMS = one_run("no training: closed forms and exact assignments", (
           number("log_density", {"flow": "heat"}, {"t": -1}, **_QUADRATIC),
           lambda runs: -0.5 * float(np.log(np.linalg.det(S1) / np.linalg.det(S0))), "Liouville", "==", 1e-6),
     Claim("heat-of-densities", "The heat flow of densities has T times energy .48994, where W2 squared is .47691.",
-          _heat_of_densities, 0.48994, "the sheet, section 2", "==", 1e-5),
+          _heat_of_densities, 0.48994, "independent computation", "==", 1e-5),
     Claim("euler-order", "Euler's unit steps are of order 1.", _order("euler"), 1.0, "Taylor", "==", 0.15),
     Claim("rk4-order", "RK4's are of order 4.", _order("rk4"), 4.0, "Taylor", "==", 0.3),
     Claim("one-step", "One Euler step is exact for Hamilton-Jacobi.",

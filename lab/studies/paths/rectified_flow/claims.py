@@ -104,7 +104,7 @@ CLAIMS = one_run("no training: exact velocities; means over thousands of pairs",
               of(_slope, **_LINE, euler_steps=steps), spread, "product over the steps", "==", 1e-5, quick=False)
         for steps, spread in ((1, 0.0), (2, 0.08257), (4, 0.17725), (8, 0.23473), (32, 0.28245))
     ),
-    Claim("crossed-map", "Between Gaussians that do not commute the 1-rectified flow is the straight linear map of the sheet.",
+    Claim("crossed-map", "Between Gaussians that do not commute the 1-rectified flow is the straight linear map T.",
           of(lambda run: np.abs(_fitted(run) - T).max(), **_CROSSED), 0.0, "linear differential equation", "<=", 1e-5,
           quick=False),
     Claim("crossed-law", "That map takes the one covariance to the other.",

