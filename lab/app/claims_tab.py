@@ -211,8 +211,7 @@ def _measured(verdict: Verdict) -> str:
     if verdict.interval is None:
         return _figure(verdict.measured)
     ends = f"{' to '.join(theme.number(end, 3) for end in verdict.interval)}"
-    seeds = f"{len(verdict.claim.seeds)} seeds, " if verdict.claim.seeds else ""
-    return f'{theme.number(verdict.measured, 4)}<div class="source">{seeds}95%: {ends}</div>'
+    return f'{theme.number(verdict.measured, 4)}<div class="source">{verdict.basis}: {ends}</div>'
 
 
 def _tolerance(verdict: Verdict) -> str:

@@ -472,8 +472,7 @@ def _number(value: Any) -> str:
 def _verdict_line(verdict: Verdict) -> str:
     mark = "holds" if verdict.holds else "FAILS" if verdict.claim.should_hold else "fails, as known"
     expected = f"{verdict.claim.relation} {verdict.expected:.9g} ± {verdict.tolerance:.2g}"
-    seeds = f"mean of {len(verdict.claim.seeds)} seeds, " if verdict.claim.seeds else ""
-    interval = " ({}95%: {:.4g} to {:.4g})".format(seeds, *verdict.interval) if verdict.interval else ""
+    interval = " ({}: {:.4g} to {:.4g})".format(verdict.basis, *verdict.interval) if verdict.interval else ""
     tie = ", a tie with the bound" if verdict.tie else ""
     numbers = f"measured {verdict.measured:.9g}{interval}, expected {expected}{tie}"
     note = f" [{verdict.claim.note}]" if verdict.claim.note and not verdict.holds else ""

@@ -49,7 +49,7 @@ def test_methods_of_the_same_runs_are_compared_in_pairs():
     assert verdict.interval == pytest.approx((RIVAL.mean() + low, RIVAL.mean() + high))
     assert verdict.holds  # though the intervals of the two means overlap
     assert not judge(replace(claim, measure=number("error", times=1.1)), runs).holds
-    assert "mean of 5 seeds, 95%" in _verdict_line(verdict)
+    assert "(5 seeds, paired, 95%: " in _verdict_line(verdict)
 
 
 def test_a_seed_without_a_number_fails_the_claim():

@@ -93,6 +93,12 @@ class Verdict:
         return self.claim.relation != "==" and low <= self.expected <= high
 
     @property
+    def basis(self) -> str:
+        """What the interval rests on: ``"5 seeds, paired, 95%"`` where measured and expected come from the same runs."""
+        seeds = f"{len(self.claim.seeds)} seeds, " if self.claim.seeds else ""
+        return f"{seeds}{'paired, ' if seeds and callable(self.claim.expected) else ''}95%"
+
+    @property
     def surprising(self) -> bool:
         """It fails although it should hold."""
         return self.claim.should_hold and not self.holds
