@@ -94,8 +94,8 @@ def _table_rows() -> list[Claim]:
 CLAIMS = one_run("an inequality that holds for every draw", (
     Claim("sgd-below-one", "At the interpolating minima of SGD with B = 1 the largest η tr(G) / 2 is below 1.", _largest("SGD"),
           1.0, "Wu and Su 2023, tr(H) ≤ 2/η", "<", seeds=_SEEDS),
-    Claim("gd-above-one", "Among the interpolating minima of gradient descent the largest η tr(G) / 2 is above 1.", _largest("GD"),
-          1.0, "Wu and Su 2023: λmax alone is bounded", ">", seeds=_SEEDS),
+    Claim("gd-above-one", "Among the interpolating minima of gradient descent the largest η tr(G) / 2 is above 1.",
+          _largest("GD"), 1.0, "Wu and Su 2023: λmax alone is bounded", ">", seeds=_SEEDS),
     Claim("gd-top-below-one", "At the minimum of gradient descent η λmax(G) / 2 is below 1.", number("half_lmax_gd"),
           1.0, "linear stability of gradient descent", "<", seeds=_SEEDS),
     Claim("norm-bound", "Interpolating minima of SGD have |β|₁ < 3/η, for x uniform on [-1, 1]^d.", of(_norm), 1.0,
