@@ -250,12 +250,11 @@ def _one(slug: str, folder: Path, seeds: bool = False) -> int:
     start(ready=True)
     print(slug, flush=True)
     study, place = studies.find(slug), folder / comparisons.FILE
-    told = json.loads(place.read_text()) if place.exists() else {}
     with tempfile.TemporaryDirectory() as home:
         store = Store(Path(home))
         made = {} if seeds else make(study, folder, store)
-        told |= {slug: repeated(study, store, told.get(slug, {}))}
-    write(place, (_lines(told) + "\n").encode())
+        found = repeated(study, store, _recorded(place).get(slug, {}))
+    write(place, (_lines(_recorded(place) | {slug: found}) + "\n").encode())
     if seeds:
         return 0
     path = folder / shipped.INDEX
@@ -268,6 +267,10 @@ def _one(slug: str, folder: Path, seeds: bool = False) -> int:
     text = json.dumps(kept, indent=0, sort_keys=True, ensure_ascii=False)
     write(path, (text + "\n").encode())
     return 0
+
+
+def _recorded(place: Path) -> dict[str, Any]:
+    return json.loads(place.read_text()) if place.exists() else {}
 
 
 def _lines(told: Mapping[str, Any]) -> str:

@@ -16,7 +16,9 @@ from lab.studies import Study
 from lab.studies.contract import Comparison, comparisons, told
 
 STUDIES = [study for study in studies.catalogue() if not study.__module__.startswith("lab_user_")]
-PENDING = {study.slug for study in STUDIES} - {"dpm-ot"}  # only shrinks
+PENDING = {study.slug for study in STUDIES} - set(
+    "dpm-ot policy-gradient kinetic-optimal-paths diverse-subset rectified-flow sparse-ot".split()
+)  # only grows
 CONVERTED = [study for study in STUDIES if study.slug not in PENDING]
 
 
@@ -36,7 +38,7 @@ def _shipped(study: type[Study]) -> dict[str, xr.Dataset]:
     """The default run, and those of steps, presets and best places, where they ship."""
     assert study.story is not None
     changes = {"default": {}} | {f"step-{at}": dict(step.change) for at, step in enumerate(study.story.steps, 1)}
-    changes |= {f"best-{each.name}": dict(each.best_at) for each in study.story.compares if each.best_at}
+    changes |= {f"best-{each.name}": dict(each.best_at or {}) for each in study.story.compares if each.best_at}
     changes |= {preset.name: dict(preset.values) for preset in study.presets}
     found = {}
     for name, change in changes.items():
@@ -54,14 +56,18 @@ def _shipped(study: type[Study]) -> dict[str, xr.Dataset]:
 
 def _expected(comparison: Comparison, result: xr.Dataset) -> tuple[list[str], int] | None:
     """The best methods and the number of seeds, by the definition, apart from ``Comparison.standing``."""
-    rows = {}
+    known, rows = json.loads(result.attrs["parameters"]), {}
     for method in comparison.methods:
         variable = comparison.result or method
         if variable not in result or (comparison.along and method not in result[comparison.along]):
             continue
         chosen = result[variable].sel({comparison.along: method} if comparison.along else {})
         chosen = chosen.isel({dim: -1 for dim, at in comparison.at.items() if at == -1})
-        chosen = chosen.sel({dim: at for dim, at in comparison.at.items() if at != -1})
+        labels = {dim: known.get(at, at) for dim, at in comparison.at.items() if at != -1}
+        if any(label not in chosen[dim] for dim, label in labels.items()):
+            continue
+        chosen = chosen.sel(labels)
+        chosen = chosen.dropna(comparison.over)[:1] if method in comparison.single else chosen
         if np.isfinite(chosen).all():
             rows[method] = np.ravel(chosen.values)
     if len(rows) < 2:
@@ -80,8 +86,8 @@ def _expected(comparison: Comparison, result: xr.Dataset) -> tuple[list[str], in
         count = json.loads(result.attrs["parameters"]).get(comparison.count, comparison.count)
         error = {m: float(result[comparison.error].sel({comparison.along: m}).values) for m in rows}
     else:
-        count = len(next(iter(rows.values())))
-        error = {method: stats.sem(row) if count > 1 else np.nan for method, row in rows.items()}
+        count = min((len(row) for method, row in rows.items() if method not in comparison.single), default=1)
+        error = {method: stats.sem(row) if len(row) > 1 else 0.0 for method, row in rows.items()}
     if count < 5:
         return [first], count
     half = {method: stats.t.ppf(0.975, count - 1) * error[method] for method in rows}
@@ -90,12 +96,14 @@ def _expected(comparison: Comparison, result: xr.Dataset) -> tuple[list[str], in
 
 def _best_of_one(comparison: Comparison, result: xr.Dataset) -> str:
     """The method with the best mean in this result."""
-    means = {}
+    params, means = json.loads(result.attrs["parameters"]), {}
     for method in comparison.methods:
         value = result[comparison.result or method]
         value = value.sel({comparison.along: method}) if comparison.along else value
+        value = value.dropna(comparison.over)[:1] if method in comparison.single else value
         value = value.isel({dim: -1 for dim, at in comparison.at.items() if at == -1})
-        means[method] = float(value.sel({dim: at for dim, at in comparison.at.items() if at != -1}).mean(skipna=False))
+        value = value.sel({dim: params.get(at, at) for dim, at in comparison.at.items() if at != -1})
+        means[method] = float(value.mean(skipna=False))
     known = {method: mean for method, mean in means.items() if np.isfinite(mean)}
     return (min if comparison.better == "lower" else max)(known, key=lambda method: known[method])
 
@@ -129,7 +137,7 @@ def test_its_sentences_name_the_best_of_all_methods(study):
             assert len(comparison.finding(result)) <= comparisons.MOST
             for text in (comparison.sentence(result), comparison.finding(result)):
                 assert not wrong(text, comparison, result), (name, text)
-            if name == "default":
+            if name == "default" and comparison in study.story.compares[:2]:
                 assert comparison.sentence(result) in study.story.summary(result)
 
 
@@ -161,9 +169,11 @@ def test_it_says_when_the_method_of_the_paper_is_the_best(study):
     runs = _shipped(study)
     for comparison in study.story.compares:
         at_default = _expected(comparison, runs["default"])
-        if not comparison.ours or at_default is None or comparison.ours in at_default[0]:
+        if not comparison.ours or at_default is None:
             continue
-        if comparison.best_at:
+        if comparison.best_at == {}:
+            assert comparison.ours in at_default[0], comparison.name
+        elif comparison.best_at:
             place = runs.get(f"best-{comparison.name}")
             if place is None:  # only its values over seeds ship
                 assert comparison.stored, f"ship a run of {study.slug} with {comparison.best_at}, as a step or preset"
@@ -212,7 +222,7 @@ def test_no_other_text_of_it_ranks_methods(study):
         live = {told(group.finding, result) for group in story.groups if not isinstance(group.finding, str)}
         live |= {picture.finding(result) for picture in study.pictures if picture.along is None}
         texts |= {_without(text, made) for text in live}
-    ranks = [text for text in texts if comparisons.RANKS.search(_without(text, story.owners))]
+    ranks = [text for text in texts if comparisons.RANKS.search(_without(re.sub(r"\{[^}]*\}", "", text), story.owners))]
     assert not ranks
 
 
@@ -237,10 +247,10 @@ def test_a_best_method_is_named_with_its_interval():
     apart = _result([[1.0, 1.1, 0.9, 1.0, 1.0], [2.0, 2.1, 1.9, 2.0, 2.0], [3.0, 3.1, 2.9, 3.0, 3.0]])
     comparison = _of(over="seed", best_at={"k": 0})
     assert comparison.sentence(apart) == (
-        "The flow has the lowest W₂ among 3 methods, 1 ± 0.09 (means over 5 seeds with 95% intervals); then DPM-OT 2 ± 0.09, "
-        "annealing 3 ± 0.09. DPM-OT is best (or tied) at k = 0."
+        "The flow has the lowest W₂ among 3 methods, 1 ± 0.088 (means over 5 seeds with 95% intervals); then DPM-OT 2 ± 0.088, "
+        "annealing 3 ± 0.088. DPM-OT is best (or tied) at k = 0."
     )
-    assert comparison.finding(apart) == "The flow has the lowest W₂, 1 ± 0.09; DPM-OT 2 ± 0.09"
+    assert comparison.finding(apart) == "The flow has the lowest W₂, 1 ± 0.088; DPM-OT 2 ± 0.088"
     standing = comparison.standing(apart)
     assert standing is not None
     half = stats.t.ppf(0.975, 4) * stats.sem(apart.w2.values[0])

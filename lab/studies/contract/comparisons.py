@@ -13,7 +13,8 @@ A story lists its comparisons, and every sentence that names a best method is ma
    Where each method has a scalar result of its own, leave out ``result`` and ``along``: the keys of ``methods`` are then the
    names of the results. Where the result has a dimension of repetitions, name it in ``over``; where another result holds the
    standard errors, name it in ``error``; where nothing is random, set ``random=False``.
-2. Put it into the story, ``Story(..., compares=(W2,))``. The summary of the page then begins with ``W2.sentence(result)``.
+2. Put it into the story, ``Story(..., compares=(W2,))``. The summary of the page then begins with ``W2.sentence(result)``,
+   and with that of a second one; further ones are for findings.
 3. Use ``W2.finding`` as the finding of a picture or of a group (``finds={"table": W2.finding}``). No other text of the story
    may contain a word of ``RANKS`` ("best", "nearest", "better"), unless ``Story.owners`` names its claim or test. Steps are
    owned by their ``holds``.
@@ -96,11 +97,15 @@ class Comparison:
         over: the dimension of ``result`` along which runs are repeated.
         error: the result that holds the standard errors, of the shape of ``result``, from ``count`` repetitions.
         count: repetitions behind ``error``, a number or the name of a parameter.
-        at: which entries along other dimensions of ``result`` are compared, by label, or the last one (-1).
+        single: methods that repetitions leave as they are, as a greedy choice: ``result`` has one value of each along ``over``.
+        at: which entries along other dimensions of ``result`` are compared: a label, the name of a parameter whose value is
+            the label, or the last one (-1).
         random: whether the values depend on the seed.
         share: whether the values are fractions, written as percentages.
         ours: the paper's method.
-        best_at: parameters with which ``ours`` is the best or ties for it, where it is not at the default; none when empty.
+        best_at: parameters with which ``ours`` is the best or ties for it; the default when empty, None where it is in no
+            precomputed run.
+        repeats: what the repetitions along ``over`` are.
     """
 
     name: str
@@ -112,11 +117,13 @@ class Comparison:
     over: str = ""
     error: str = ""
     count: int | str = 5
+    single: tuple[str, ...] = ()
     at: Mapping[str, Any] = field(default_factory=dict)
     random: bool = True
     share: bool = False
     ours: str = ""
-    best_at: Mapping[str, Any] = field(default_factory=dict)
+    best_at: Mapping[str, Any] | None = field(default_factory=dict)
+    repeats: str = "seeds"
 
     def flaw(self, results: "Sequence[Result]", parameters: Mapping[str, Any]) -> str:
         """What is wrong with the declaration, as the end of a sentence that begins with "it"; "" when nothing is."""
@@ -130,7 +137,7 @@ class Comparison:
             )
         if self.ours and self.ours not in self.methods:
             return f"compares {self.ours} with others, but its methods are {listed(self.methods)}"
-        if unknown := [name for name in self.best_at if name not in parameters]:
+        if unknown := [name for name in self.best_at or {} if name not in parameters]:
             return f"says where {self.ours} is best by {unknown[0]}, which is no parameter"
         return "" if len(self.methods) > 1 else "compares fewer than two methods"
 
@@ -146,16 +153,20 @@ class Comparison:
 
     def values(self, result: xr.Dataset, name: str = "") -> dict[str, np.ndarray]:
         """The values of each method in this result, (repetitions,); methods without finite values are left out."""
-        found = {}
+        known, found = json.loads(result.attrs.get("parameters", "{}")), {}
         for method in self.methods:
             variable = name or self.result or method
             if variable not in result or (self.along and method not in result[self.along].values):
                 continue
             values = result[variable].sel({self.along: method}) if self.along else result[variable]
-            for dim, place in self.at.items():
-                values = values.isel({dim: -1}) if isinstance(place, int) and place == -1 else values.sel({dim: place})
+            labels = {dim: known.get(at, at) if isinstance(at, str) else at for dim, at in self.at.items()}
+            if any(label != -1 and label not in values[dim] for dim, label in labels.items()):
+                continue
+            values = values.isel({dim: -1 for dim, label in labels.items() if label == -1})
+            values = values.sel({dim: label for dim, label in labels.items() if label != -1})
             row = np.atleast_1d(values.values.astype(float))
-            if values.dims == ((self.over,) if self.over else ()) and np.isfinite(row).all():
+            row = row[np.isfinite(row)][:1] if method in self.single else row
+            if values.dims == ((self.over,) if self.over else ()) and row.size and np.isfinite(row).all():
                 found[method] = row
         return found
 
@@ -174,9 +185,12 @@ class Comparison:
             errors = self.values(result, self.error)
             halves = {method: _student(count) * float(errors[method][0]) for method in means if method in errors}
         else:
-            count = min(len(row) for row in rows.values()) if self.random else 0
+            sizes = [len(row) for method, row in rows.items() if method not in self.single]
+            count = min(sizes, default=1) if self.random else 0
             halves = {
-                method: _student(count) * float(row.std(ddof=1)) / math.sqrt(count) if count > 1 else 0.0
+                method: _student(count) * float(row.std(ddof=1)) / math.sqrt(count)
+                if count > 1 and len(row) > 1
+                else 0.0
                 for method, row in rows.items()
             }
         if 0 < count < FEWEST:
@@ -201,7 +215,7 @@ class Comparison:
         how = " (other seeds may rank them differently)"
         if standing.certain:
             overlap = ", which overlap" * (len(standing.best) > 1)
-            how = f" (means over {standing.seeds} seeds with 95% intervals{overlap})" if standing.seeds else ""
+            how = f" (means over {standing.seeds} {self.repeats} with 95% intervals{overlap})" if standing.seeds else ""
         others = [method for method in standing.means if method not in standing.best]
         rest = [f"{self._words(method)} {self._value(standing, method)}" for method in others]
         then = f"; then {', '.join(rest)}" if rest else ""
@@ -241,14 +255,20 @@ class Comparison:
                 found.append((cell[name].item(), pick(means, key=lambda method: means[method])))
         return found
 
-    def finding_by(self, result: xr.Dataset, name: str, symbol: str = "") -> str:
-        """Which method is best at which value of a swept parameter, in a few words; with how many seeds where they are few."""
+    def finding_by(self, result: xr.Dataset, name: str, symbol: str = "", seeds: int = 1) -> str:
+        """Which method is best at which value of a swept parameter, in a few words; from how many seeds, where that matters.
+
+        Args:
+            result: a sweep along ``name``.
+            name: a parameter.
+            symbol: what to call it.
+            seeds: repetitions behind each value of the result, where it has no dimension ``over``.
+        """
         best, symbol = self.best_by(result, name), symbol or name
         if not best:
             return ""
-        count = result.sizes[self.over] if self.over else 1 if self.stored else FEWEST
-        unsure = self.random and count < FEWEST
-        one = f"{_capital(f'{count} seeds' if count > 1 else 'one seed')}: " if unsure else ""
+        count = result.sizes[self.over] if self.over else seeds
+        one = f"{_capital(f'means over {count} seeds' if count > 1 else 'one seed')}: " if self.random else ""
         values, methods = zip(*best, strict=True)
         turns = [at for at in range(1, len(methods)) if methods[at] != methods[at - 1]]
         first = f"{self._words(methods[0])} has the {self._rank} {self.quantity}"
@@ -278,15 +298,17 @@ class Comparison:
         half = standing.halves.get(method, math.nan)
         if not half > 0:
             return self._plain(standing.means[method])
-        return f"{self._plain(standing.means[method])} ± {self._plain(half) if self.share else number(half, 1)}"
+        return f"{self._plain(standing.means[method])} ± {self._plain(half) if self.share else number(half, 2)}"
 
     def _when(self, standing: Standing) -> str:
         if not self.ours or self.ours in standing.best or self.ours not in standing.means or not standing.certain:
             return ""
         words = _capital(self._words(self.ours))
-        if not self.best_at:
+        if self.best_at is None:
             return f" {words} is not best in any precomputed run."
-        told = _all([f"{name} = {as_text(value)}" for name, value in self.best_at.items()])
+        told = _all(
+            [f"{name} = {as_text(value)}" for name, value in self.best_at.items()] or ["the default parameters"]
+        )
         return f" {words} is best (or tied) at {told}."
 
 

@@ -73,7 +73,7 @@ class Story:
         measure: the number that is drawn along the first parameter that moves the hero; the first that is told of when empty.
         finds: what pictures of the groups show now, by name, in a few words that are their heads: with live numbers, or given
             by a function of the result that is drawn, which says what is so in this one. "" where there is nothing to say.
-        compares: the comparisons of methods; the summary of the page begins with their sentences.
+        compares: the comparisons of methods; the summary of the page begins with the sentences of the first two.
         repeats: the states that are computed with several seeds: ``default``, ``best`` (``Comparison.best_at``), ``step``.
         seeds: with how many seeds, from 0 on.
         owners: who answers for a text that ranks outside of the comparisons: a part of the text, and the claim by its name, or
@@ -97,7 +97,7 @@ class Story:
     def summary(self, result: xr.Dataset) -> list[str]:
         """The sentences on a result: of the comparisons first, then ``says``; those that lack a number are left out."""
         said = [
-            *(comparison.sentence(result) for comparison in self.compares),
+            *(comparison.sentence(result) for comparison in self.compares[:2]),
             *(told(text, result) for text in self.says),
         ]
         return [text for text in said if text and "–" not in text]

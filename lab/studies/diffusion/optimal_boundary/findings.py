@@ -6,11 +6,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lab.studies.contract import sweeping
+from lab.studies.contract import Comparison, sweeping
 from lab.words import number, percent
 
 from .exact import left, medians, of_groups
 from .pictures import decides, way_score
+
+_ALL = {
+    "random": "a random start", "searched": "the searched start", "zero": "x_T = 0", "ancestral": "ancestral sampling",
+    "nearby": "a nearby start", "by gradients": "the start by gradients", "posterior mean": "the posterior mean",
+}
+SCORE = Comparison(
+    "score", "error on held-out images", _ALL, result="way_score", along="way", at={"by": "metric"}, ours="searched",
+)
 
 _NEAR = 0.1  # an end from a mode on the line, or a start from 0
 _AGREES = 0.1  # a rank correlation below it is none

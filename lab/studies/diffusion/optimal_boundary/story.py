@@ -2,7 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import FINDS, SCORE
 
 STORY = Story(
     "A flow from noise to images is a function of its first noise: some noises are better than others, for all images at once.",
@@ -40,5 +40,7 @@ STORY = Story(
         "x_T = 0 scores {zero:.3g} without any search: for metrics that like blur it is the best start of all.",
     ),
     finds=FINDS,
+    compares=(SCORE,),
+    repeats=("default", "best"),
     question="Is there one best noise to start from?",
 )

@@ -3,9 +3,22 @@
 import numpy as np
 import xarray as xr
 
-from lab.studies.contract import sweeping
+from lab.studies.contract import Comparison, sweeping
 from lab.studies.vocabulary.training import course
 from lab.words import number
+
+_SAMPLERS = {
+    "euler": "Euler", "heun": "Heun", "edm-heun": "EDM's Heun", "ddim": "DDIM", "dpm-2": "DPM-Solver-2",
+    "dpm++2m": "DPM-Solver++ (2M)",
+}
+_GRIDS = {
+    "time": "the grid even in time", "log-snr": "the grid even in log-SNR", "karras": "the Karras grid",
+    "quadratic": "the quadratic grid", "change": "the grid even in change",
+}
+ERROR = Comparison(
+    "error", "error after 160 steps", _SAMPLERS, result="errors", along="compared", at={"budget": 160},
+)
+GRID = Comparison("grid", "error on its grid", _GRIDS, result="grid_error", along="grid")
 
 
 def _spacetime(result: xr.Dataset) -> str:

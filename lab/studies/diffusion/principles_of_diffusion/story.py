@@ -2,7 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import ERROR, FINDS, GRID
 
 STORY = Story(
     "All samplers follow one flow from noise to data; what few steps miss of it depends on the sampler and on its grid.",
@@ -40,5 +40,7 @@ STORY = Story(
         "{w2sq_floor:.3g}.",
     ),
     finds=FINDS,
+    compares=(ERROR, GRID),
+    repeats=("default", "best"),
     question="Which sampler comes closest in ten steps?",
 )

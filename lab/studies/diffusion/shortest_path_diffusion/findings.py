@@ -6,10 +6,24 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lab.studies.contract import sweeping
+from lab.studies.contract import Comparison, sweeping
 from lab.words import number, percent
 
 from .pictures import ours_of
+
+_ALL = {
+    "by frequency": "the schedule by frequency", "cosine": "the cosine schedule", "linear": "the linear schedule",
+    "blurring": "blurring",
+}
+KL = Comparison(
+    "kl", "KL divergence to the data", _ALL, result="kl", along="schedule", at={"sampler_name": "sampler"}, ours="by frequency",
+)
+W2SQ = Comparison(
+    "w2sq", "W₂² to the data", _ALL, result="w2sq", along="schedule", at={"sampler_name": "sampler"}, ours="by frequency",
+)
+SLICED = Comparison(
+    "sliced", "sliced distance to held-out images", _ALL, result="sliced_all", along="schedule", ours="by frequency",
+)
 
 _OURS = "by frequency"
 _SYMBOLS = {"gamma": "γ", "warp": "p", "blend": "w"}

@@ -2,7 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import FINDS, KL, SLICED, W2SQ
 
 STORY = Story(
     "The shortest way from images to white noise takes coarse frequencies first, and has no number to tune.",
@@ -42,5 +42,7 @@ STORY = Story(
         "Its path is {length:.4g} long, of a least {distance:.4g}.",
     ),
     finds=FINDS,
+    compares=(KL, W2SQ, SLICED),
+    repeats=("default", "best"),
     question="Which way from noise to an image is the shortest?",
 )

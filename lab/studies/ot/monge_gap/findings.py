@@ -5,10 +5,16 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from lab.studies.contract import as_text
+from lab.studies.contract import Comparison, as_text
 from lab.words import number, percent
 
 from .pictures import above_exact
+
+_MAPS = {
+    "constant": "the constant map", "Gaussian": "the Gaussian map", "entropic": "the entropic map", "turned": "the rotated map",
+}
+GAP = Comparison("gap", "Monge gap", _MAPS, result="gap_of", along="rival")
+FIT = Comparison("fit", "divergence to the target", _MAPS, result="fit_of", along="rival")
 
 _NOTHING = 1e-9  # of the mean cost, below which a gap is rounding
 

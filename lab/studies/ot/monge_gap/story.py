@@ -2,7 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import FINDS, FIT, GAP
 from .presets import LEARNED
 
 STORY = Story(
@@ -37,5 +37,7 @@ STORY = Story(
     ),
     says=("The pairs cost {displacement:.3g}, the least is {least:.3g}.", "{crossing:.0f} pairs of lines cross."),
     finds=FINDS,
+    compares=(GAP, FIT),
+    repeats=("default", "best"),
     question="How far is a map from moving optimally?",
 )

@@ -3,10 +3,15 @@
 import numpy as np
 import xarray as xr
 
-from lab.studies.contract import sweeping
+from lab.studies.contract import Comparison, sweeping
 from lab.words import number, percent
 
 from .pictures import kept_entries, linked, sides_of, stepped
+
+WORK = Comparison(
+    "work", "number of multiply-adds", {"Sinkhorn-Newton-Sparse": "Sinkhorn-Newton-Sparse", "Sinkhorn": "Sinkhorn"},
+    result="total_work", along="solver", random=False, ours="Sinkhorn-Newton-Sparse",
+)
 
 _SMALL = 1e-6  # of a row's mass: what is below does not count as an entry
 _LEAST = 1e-12  # where the axes of the entries end

@@ -2,7 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import FINDS, WORK
 
 STORY = Story(
     "Near the optimum the plan is all but sparse: a few Newton steps with a sparse Hessian do what thousands of sweeps do.",
@@ -28,5 +28,6 @@ STORY = Story(
         Group("Where it pays", "Sinkhorn does {work_ratio:.3g} times the work of Newton here.", ("work", "ratio")),
     ),
     finds=FINDS,
+    compares=(WORK,),
     question="When does Newton beat a thousand Sinkhorn steps?",
 )

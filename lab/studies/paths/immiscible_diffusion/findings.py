@@ -3,11 +3,22 @@
 import numpy as np
 import xarray as xr
 
-from lab.studies.contract import sweeping
+from lab.studies.contract import Comparison, sweeping
 from lab.studies.vocabulary.training import settled
 from lab.words import number, percent
 
 from .pictures import known_rules, size_swept
+
+MIXING = Comparison(
+    "mixing", "miscibility H",
+    {"H_independent": "independent noise", "H_assignment": "batch assignment", "H_nearest": "the nearest of k noises"},
+    ours="H_nearest", best_at={"k": 64},
+)
+MISPLACED = Comparison(
+    "misplaced", "error of the shares of images among samples",
+    {"independent": "independent noise", "assignment": "batch assignment", "nearest": "the nearest of k noises"},
+    result="share_error", along="rule", share=True, ours="nearest", best_at={"k": 1},
+)
 
 
 def _told(result: xr.Dataset, values: dict[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import FINDS, MISPLACED, MIXING
 
 STORY = Story(
     "Give each image a noise that is near to it, and images mix less on the way: the plane of noise falls into territories.",
@@ -49,5 +49,7 @@ STORY = Story(
         "the nearest of k.",
     ),
     finds=FINDS,
+    compares=(MIXING, MISPLACED),
+    repeats=("default", "best"),
     question="Whose noise is it?",
 )

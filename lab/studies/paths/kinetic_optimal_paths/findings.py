@@ -3,11 +3,22 @@
 import numpy as np
 import xarray as xr
 
+from lab.studies.contract import Comparison
 from lab.words import number, percent
 
 from .pictures import seen_schedules, what_changed
 
 _OPTIMAL, _LINEAR = "kinetic optimal", "linear"
+_ALL = {
+    _OPTIMAL: "the kinetic optimal schedule", _LINEAR: "the linear schedule", "trigonometric": "the trigonometric schedule",
+    "VP": "the VP diffusion", "between": "the mixed schedule",
+}
+W2SQ = Comparison(
+    "w2sq", "W₂² to held-out data", _ALL, result="w2sq", along="schedule", ours=_OPTIMAL,
+    best_at={"data": "stretched-gaussian", "nfe": 1},
+)
+ENERGY = Comparison("energy", "kinetic energy", _ALL, result="energy", along="schedule", ours=_OPTIMAL)
+PAIRS = Comparison("pairs", "energy of single pairs", _ALL, result="energy_conditional", along="schedule", random=False)
 
 
 def _schedules(result: xr.Dataset) -> str:
@@ -20,7 +31,7 @@ def _schedules(result: xr.Dataset) -> str:
 
 
 def _separation(result: xr.Dataset) -> str:
-    return f"The angle Φ is {percent(float(result.phi_total) / (np.pi / 2))} of π/2, at which straight lines are best"
+    return f"The angle Φ is {percent(float(result.phi_total) / (np.pi / 2))} of π/2, where straight lines are optimal"
 
 
 def _integrand(result: xr.Dataset) -> str:
@@ -29,17 +40,6 @@ def _integrand(result: xr.Dataset) -> str:
     level = f"level at {number(high, 3)}" if high - low <= 0.02 * high else f"between {number(low, 2)} and {number(high, 2)}"
     low, high = (number(float(each(linear)), 2) for each in (np.nanmin, np.nanmax))
     return f"What is left of the energy: {_OPTIMAL} {level}, {_LINEAR} between {low} and {high}"
-
-
-def _energies(result: xr.Dataset) -> str:
-    """What is best for single pairs is not so for the marginal velocity."""
-    pairs, least = result.energy_conditional.values, float(result.least)
-    best = int(np.nanargmin(pairs))
-    energy, name = float(result.energy[best]), str(result.schedule.values[best])
-    if not least > 1e-9:
-        return f"The least energy E* is {number(least, 2)}; {name} has {number(energy, 2)}"
-    ratio = f"{number(energy / least, 3)} times E*" if energy > 1.0005 * least else "no more than E*"
-    return f"{name.capitalize()} has the least energy of single pairs, {number(pairs[best], 2)}; what is left of it is {ratio}"
 
 
 def _distances(names: list[str], values: np.ndarray) -> str:
@@ -87,6 +87,6 @@ def _curves(result: xr.Dataset) -> str:
 
 
 FINDS = {
-    "energies": _energies, "integrand": _integrand, "separation": _separation, "schedules": _schedules, "steps": _steps,
+    "energies": PAIRS.finding, "integrand": _integrand, "separation": _separation, "schedules": _schedules, "steps": _steps,
     "weight": _weight, "curves": _curves, "images": _images, "training": _training,
 }

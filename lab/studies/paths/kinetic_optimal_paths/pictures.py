@@ -238,24 +238,26 @@ def _curves(result: xr.Dataset) -> Any:
 PICTURES = Pictures(
     Picture("particles", "Particles of three schedules", "The same noise moved by the exact velocity in equally many Euler "
             "steps; underneath the exact density, or in orange the data.", _particles, plays="moment", share=1.9),
-    Picture("separation", "The curve of the data", "How well noisy data tell where they came from (λ) and how much better than "
-            "a linear guess (γ). The grey region lies below every data set.", _separation),
+    Picture("separation", "The curve of the data", "λ: fraction of the variance that the optimal denoiser explains. γ: its "
+                                                   "gain over a "
+            "linear denoiser. Gray: values that no data set has.", _separation),
     Picture("schedules", "The schedules", "How much data (full) and noise (dashed) there is at each time.", _schedules),
-    Picture("chord", "Why it is the best", "With the angle φ = ∫√γ dθ energy is length² over time: best is the chord, "
-            "evenly. Dots: tenths of time.", _chord),
+    Picture("chord", "Schedules as paths", "In the angle φ = ∫√γ dθ, energy is squared length over time: the chord at constant "
+            "speed minimizes it. Dots: tenths of time.", _chord),
     Picture("integrand", "Where energy cancels", "Energy at each time: of single pairs (dashed), and what is left of it in the "
             "marginal velocity (full). The kinetic optimal one is level.", _integrand),
     Picture("energies", "Energy by schedule", "Grey: of single pairs; blue: of the marginal velocity. None is below E*.",
             _energies),
     Picture("images", "The samples", "What the first particles end as; the numbers are W₂² of all.", _images,
             needs=("sample_image",)),
-    Picture("training", "Networks", "Loss of a network for each schedule, and the least, of the exact velocity (dashed). "
-            "W₂² is that of particles moved by the network.", _training, needs=("loss",)),
+    Picture("training", "Networks", "Loss of a network for each schedule; dashed: loss of the exact velocity. W₂²: of "
+                                    "particles moved by "
+            "the network.", _training, needs=("loss",)),
     Picture("steps", "W₂² by the number of steps", "Mean over three seeds, each seed small. The dashed level is the distance "
             "of two sets of fresh samples.", _steps, along={"nfe": _STEPS, "seed": (0, 1, 2)}, needs=("w2sq", "w2sq_floor")),
     Picture("weight", "From kinetic optimal to linear", "Energy and distance of the schedules between.", _weight,
             along={"weight": [round(float(w), 3) for w in np.linspace(0, 1, 9)]}, needs=("energy", "w2sq")),
     Picture("curves", "What makes straight lines optimal", "λ by the dimension, pixels or number of points (of a known law: γ "
-            "by the number of draws). At Φ = π/2 = 1.571 straight lines are best.", _curves, where=_one_axis,
+            "by the number of draws). At Φ = π/2 = 1.571 straight lines are optimal.", _curves, where=_one_axis,
             along=_what_changes, needs=("lam", "gamma", "phi_total")),
 )

@@ -2,43 +2,47 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import ENERGY, FINDS, PAIRS, W2SQ
 
 STORY = Story(
-    "The schedule of least kinetic energy carries noise to data in two steps, where straight lines need many.",
+    "The schedule a(t), m(t) that mixes data and noise sets the kinetic energy of the flow. This study finds its minimum, and "
+    "measures how many Euler steps each schedule takes.",
     hero=("particles", "chord"),
     moves=("moment", "nfe", "weight"),
     steps=(
-        Step("Do more steps bring straight lines level?", {"nfe": 40},
-             "In 40 steps they end {gain:.2f} times as far from the data (W₂²) as the best schedule, in two {before.gain:.1f} "
-             "times.",
+        Step("Do more steps close the gap to straight lines?", {"nfe": 40},
+             "The W₂² of straight lines is {gain:.2f} times that of the kinetic optimal schedule in 40 steps, "
+             "{before.gain:.1f} "
+             "times in two.",
              lambda before, after: after.gain < before.gain / 3),
-        Step("And one step, to a Gaussian?", {"data": "stretched-gaussian", "nfe": 1},
-             "One is enough there: the best path, of energy {least:.4f}, is that of optimal transport, and straight lines end "
-             "{gain:.0f} times as far.",
+        Step("Is one step enough for a Gaussian?", {"data": "stretched-gaussian", "nfe": 1},
+             "Yes: the kinetic optimal path, of energy {least:.4f}, is the optimal transport path; the W₂² of straight lines "
+             "is "
+             "{gain:.0f} times as large.",
              lambda before, after: after.w2sq[0] < 3 * after.w2sq_floor and after.gain > 10),
-        Step("When are straight lines the best?", {"data": "gaussian-points", "dimension": 128},
-             "With few points in many dimensions: the angle of the chord opens from {before.phi_total:.2f} to {phi_total:.2f}; "
-             "at π/2 = 1.57 they are.",
+        Step("When are straight lines optimal?", {"data": "gaussian-points", "dimension": 128},
+             "At an angle Φ of π/2 = 1.57. With few points in many dimensions Φ grows from {before.phi_total:.2f} to "
+             "{phi_total:.2f}.",
              lambda before, after: after.phi_total > 1.3 > before.phi_total, look="separation"),
-        Step("What lies half way to straight lines?", {"beside": "between"},
-             "A schedule with an energy in between: less than theirs, and more than the least, {least:.3f}.",
+        Step("What is the energy of a mixture with straight lines?", {"beside": "between"},
+             "It lies between that of straight lines and the minimum, {least:.3f}.",
              lambda before, after: after.energy[0] < after.energy[4] < after.energy[1], look="integrand"),
     ),
     groups=(
-        Group("Why it is the best", "Energy is length squared over time, so the chord has the least: E* = {least:.3f}.",
+        Group("Kinetic energy", ENERGY.finding,
               ("energies", "integrand", "separation", "schedules")),
-        Group("How many steps it takes", "Straight lines end {gain:.2f} times as far from the data (W₂²) as the best schedule.",
+        Group("Accuracy in few steps", W2SQ.finding,
               ("steps", "weight")),
-        Group("When straight lines are best", "The angle is {phi_total:.3f}; at π/2 = 1.571 straight lines are best.",
+        Group("When straight lines are optimal", "The angle Φ is {phi_total:.3f}; straight lines are optimal at π/2 = 1.571.",
               ("curves",)),
-        Group("With images, with networks", "Samples are as good as data where their W₂² is {w2sq_floor:.3g}, that of fresh "
-              "data.", ("images", "training")),
+        Group("With images, with networks", "W₂² between two samples of the data is {w2sq_floor:.3g}.", ("images", "training")),
     ),
     says=(
-        "The angle of the chord is {phi_total:.3f} ± {phi_error:.3f}, and no schedule has less energy than {least:.3f}.",
-        "Fresh data are at W₂² = {w2sq_floor:.3g} from each other: nothing below it can be told from them.",
+        "The minimum energy is {least:.3f}, from the angle Φ = {phi_total:.3f} ± {phi_error:.3f}.",
+        "W₂² between two samples of the data is {w2sq_floor:.3g}.",
     ),
     finds=FINDS,
-    question="Which path to the data moves the least?",
+    compares=(W2SQ, ENERGY, PAIRS),
+    repeats=("default", "best"),
+    question="Which schedule from noise to data has minimum kinetic energy?",
 )

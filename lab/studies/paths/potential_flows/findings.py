@@ -5,10 +5,15 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import xarray as xr
 
-from lab.studies.contract import sweeping
+from lab.studies.contract import Comparison, sweeping
 from lab.words import number, percent
 
 from .pictures import there
+
+RATIO = Comparison(
+    "ratio", "energy relative to W₂² of its endpoints",
+    {"ratio_wave": "the wave equation", "ratio_heat": "the heat equation", "ratio_hj": "the Hamilton-Jacobi equation"},
+)
 
 _LEARNED = ("wave", "heat", "Hamilton-Jacobi")  # the equations that are compared, of all flows
 

@@ -2,7 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import FINDS, RATIO
 from .presets import DIGITS
 
 STORY = Story(
@@ -47,5 +47,7 @@ STORY = Story(
         "For their own ends waves pay {ratio_wave:.3f} W₂², heat {ratio_heat:.3f}.",
     ),
     finds=FINDS,
+    compares=(RATIO,),
+    repeats=("default", "best"),
     question="Which equation moves the mass most cheaply?",
 )

@@ -5,11 +5,16 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from lab.studies.contract import sweeping
+from lab.studies.contract import Comparison, sweeping
 from lab.studies.vocabulary.training import settled
 from lab.words import number, percent
 
 from .pictures import least_bending, rounds_of, share_of_costs
+
+W2SQ = Comparison(
+    "w2sq", "W₂² to held-out data",
+    {"w2sq": "the flow in K Euler steps", "w2sq_fine": "the finely integrated flow", "w2sq_distilled": "one-step distillation"},
+)
 
 type _Finding = Callable[[xr.Dataset], str]
 
@@ -64,10 +69,10 @@ def _steps(result: xr.Dataset) -> str:
         return f"One Euler step leaves W₂² = {number(first[0], 3)}, and {few[-1]} leave {number(first[-1], 3)}"
     as_near = few[first <= second[0]]
     if not as_near.size:
-        return f"Not even {few[-1]} Euler steps at k = {rounds[0]} come as near the data as one at k = {rounds[1]}"
+        return f"The W₂² of {few[-1]} Euler steps at k = {rounds[0]} exceeds that of one at k = {rounds[1]}"
     if as_near[0] == few[0]:
-        return f"One Euler step at k = {rounds[0]} already comes as near the data as one at k = {rounds[1]}"
-    return f"k = {rounds[0]} takes {as_near[0]} Euler steps to come as near the data as k = {rounds[1]} does in one"
+        return f"The W₂² of one Euler step is no higher at k = {rounds[0]} than at k = {rounds[1]}"
+    return f"k = {rounds[0]} takes {as_near[0]} Euler steps to reach the W₂² of one step at k = {rounds[1]}"
 
 
 @_where_whole("curvature")
@@ -104,7 +109,7 @@ def _speeds(result: xr.Dataset) -> str:
 def _optimal(result: xr.Dataset) -> str:
     above = float(result.above_optimal)
     more = f"{percent(above)} more than" if above > 5e-5 else "no more than"
-    return f"This coupling costs {more} the optimal one of the same ends"
+    return f"This coupling costs {more} the optimal coupling of the same endpoints"
 
 
 @_where_whole("cost", "cost_before")
@@ -130,7 +135,8 @@ def _blur(result: xr.Dataset) -> str:
     low, high = w2sq.argmin(), w2sq.argmax()
     if number(w2sq[low], 3) == number(w2sq[high], 3):
         return f"The flow has W₂² = {number(w2sq[low], 3)} at any bandwidth here"
-    return f"The flow is nearest the data at h = {h[low]:g}, farthest at {h[high]:g}: {w2sq[high] / w2sq[low]:.2g} times W₂²"
+    ends = [f"{number(w2sq[at], 2)} at h = {h[at]:g}" for at in (low, high)]
+    return f"The W₂² of the flow ranges from {ends[0]} to {ends[1]}"
 
 
 def _images(result: xr.Dataset) -> str:
@@ -156,7 +162,7 @@ def _training(result: xr.Dataset) -> str:
         return "The training diverged at once"
     if sweeping.parameters(result)["learns"] == "one step":
         return f"The loss ends at {number(ends, 2)}"
-    return f"The loss ends at {number(ends, 3)}, the least there can be is V = {number(float(result.V_before), 3)}"
+    return f"The loss ends at {number(ends, 3)}, its lower bound is V = {number(float(result.V_before), 3)}"
 
 
 FINDS = {

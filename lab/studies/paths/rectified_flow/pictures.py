@@ -203,8 +203,9 @@ PICTURES = Pictures(
     Picture("speeds", "Straight and curved schedules", "Some particles, with a dot at each eighth of the time: diffusions "
             "bend, and hurry at one end of the time.", _speeds,
             along={"schedule": ("linear", "constant-speed-vp", "sub-vp", "vp")}, needs=("paths",)),
-    Picture("optimal", "Straight is not optimal", "From each start, where the flow goes and where the optimal coupling of "
-            "the same ends would.", _optimal, where=_on_a_line),
+    Picture("optimal", "Flow and optimal coupling", "From each initial sample, lines to the endpoint of the flow and to that "
+                                                    "of the optimal coupling "
+            "of the same endpoints.", _optimal, where=_on_a_line),
     Picture("costs", "Every convex cost falls", "The cost after this round as a share of that before, for four powers.",
             _costs),
     Picture("blur", "Bandwidth", "Of the 2-rectified flow: too wide a kernel blurs the data, too narrow a one repeats pairs.",

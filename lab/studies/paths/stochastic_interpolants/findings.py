@@ -3,11 +3,13 @@
 import numpy as np
 import xarray as xr
 
-from lab.studies.contract import sweeping
+from lab.studies.contract import Comparison, sweeping
 from lab.studies.vocabulary.training import settled
 from lab.words import number, percent
 
 from .pictures import along_alone, shaded_nats, vertex
+
+W2SQ = Comparison("w2sq", "W₂² to held-out data", {"w2sq_ode": "the ODE", "w2sq": "the SDE"})
 
 _ASTRAY = "Particles go astray"
 

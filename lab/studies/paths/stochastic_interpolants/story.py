@@ -4,7 +4,7 @@ import numpy as np
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import FINDS, W2SQ
 
 STORY = Story(
     "One density in time, and any amount of noise along it: particles take other ways, and are in the same places.",
@@ -43,5 +43,7 @@ STORY = Story(
     ),
     says=("A particle of the ODE takes {nfe:.0f} evaluations of the velocity.",),
     finds=FINDS,
+    compares=(W2SQ,),
+    repeats=("default", "best"),
     question="What does noise buy on the same path?",
 )

@@ -3,10 +3,15 @@
 import numpy as np
 import xarray as xr
 
+from lab.studies.contract import Comparison
 from lab.studies.vocabulary.training import settled
 from lab.words import number, percent
 
 from .pictures import FID, followed, kappa_here, known_field, mean_level
+
+_ALL = {name: name for name in ("I-CFM", "W-CFM", "OT-CFM", "EOT-CFM")}
+W2SQ = Comparison("w2sq", "W₂² to held-out data", _ALL, result="fit_w2sq", along="coupling", ours="W-CFM")
+BENDING = Comparison("bending", "bending of the paths", _ALL, result="straightness", along="coupling", ours="W-CFM")
 
 _NO_END = "W-CFM did not come to its end"
 _SMALL = 0.1  # tilt of the data

@@ -2,7 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import BENDING, FINDS, W2SQ
 
 STORY = Story(
     "Weights on independent pairs make flows nearly as short as optimal transport does, and may quietly change the data.",
@@ -42,5 +42,7 @@ STORY = Story(
         "The path energy is {energy_ratio:.3g} times W₂² of source and data: below 1 a marginal is missed.",
     ),
     finds=FINDS,
+    compares=(W2SQ, BENDING),
+    repeats=("default", "best"),
     question="Can weights stand in for transport?",
 )

@@ -3,46 +3,25 @@
 import numpy as np
 import xarray as xr
 
+from lab.studies.contract import Comparison, sweeping
 from lab.words import number, percent
 
-from .pictures import alive, last_returns, plane_of, rules
+from .pictures import alive, plane_of, rules
+from .variables import SHORT
 
-
-def _last(values: np.ndarray) -> np.ndarray:
-    """Means over seeds at the last update that a method reached, of (method, seed, update); NaN of those that diverged."""
-    means = values.mean(axis=1)
-    reached = np.flatnonzero(np.isfinite(means).any(axis=0))
-    return means[:, reached[-1] if reached.size else 0]
-
-
-def _gaps(result: xr.Dataset) -> str:
-    left, names = float(result.best) - _last(result.value.values), rules(result)
-    if not np.isfinite(left).any():
-        return "All methods diverged"
-    near = int(np.nanargmin(left))
-    if len(names) == 1:
-        return f"{names[0]} ends {number(left[0], 3)} below J*"
-    error = _last(result.err.values) if "err" in result else left
-    sure = int(np.nanargmin(error)) if np.isfinite(error).any() else near
-    if near == sure or not np.isfinite(left[sure]):
-        return f"{names[near]} ends nearest to J*, {number(left[near], 3)} below it"
-    return (
-        f"{names[sure]}, nearest to the true gradients, ends {number(left[sure], 3)} below J*; "
-        f"{names[near]} {number(left[near], 3)} below it"
-    )
+_ALL = {name: name for name in SHORT}
+RETURN = Comparison(
+    "return", "final expected return J", _ALL, "higher", result="value", along="rule", over="run", at={"update": -1},
+    ours="N-HARPG",
+)
+DIRECTION = Comparison(
+    "direction", "gradient error", _ALL, result="err", along="rule", over="run", at={"update": -1}, ours="N-HARPG",
+)
+LAST = Comparison("last", "final return", {f"last_{SHORT[name]}": name for name in _ALL}, "higher")
 
 
 def _robust(result: xr.Dataset) -> str:
-    lines = last_returns(result)
-    if not lines:
-        return "All methods diverged"
-    best = max(lines, key=lambda rule: float(lines[rule].max()))
-    earned = lines[best]
-    g0 = result.g0.values
-    at = int(np.nanargmax(earned.values))
-    text = f"{best} earns the most, {number(float(earned[at]), 3)} at γ₀ = {g0[at]:g}"
-    far = int(np.nanargmin(earned.values))
-    return f"{text}, but {number(float(earned[far]), 3)} at {g0[far]:g}" if far != at else text
+    return LAST.finding_by(result, "g0", "γ₀", sweeping.parameters(result)["seeds"]) or "All methods diverged"
 
 
 def _path(result: xr.Dataset) -> str:
@@ -106,7 +85,7 @@ def _spectrum(result: xr.Dataset) -> str:
     end, peaks = values[-1], values.max(axis=1)
     null = int((end < 1e-6 * peaks[-1]).sum())
     if not null:
-        return f"No direction is null: the least eigenvalue is {percent(end.min() / peaks[-1])} of the largest"
+        return f"No direction is null: the smallest eigenvalue is {percent(end.min() / peaks[-1])} of the largest"
     first, last = (number(peak, 2) for peak in peaks[[0, -1]])
     return f"{null} of {len(end)} directions are null; the largest eigenvalue goes from {first} to {last}"
 
@@ -120,6 +99,6 @@ def _norms(result: xr.Dataset) -> str:
 
 
 FINDS = {
-    "gaps": _gaps, "robust": _robust, "path": _path, "rates": _rates, "episode": _episode, "choices": _choices,
+    "gaps": RETURN.finding, "robust": _robust, "path": _path, "rates": _rates, "episode": _episode, "choices": _choices,
     "spectrum": _spectrum, "norms": _norms,
 }

@@ -205,7 +205,7 @@ PICTURES = Pictures(
             "N-PG-IGT and HARPG.", _errors, needs=("err",)),
     Picture("returns", "Return by steps of the environment", "Means over seeds with two standard errors. HARPG takes twice the "
             "episodes of an update.", _returns),
-    Picture("gaps", "How far returns are from the best", "J* less J, exactly.", _gaps, needs=("value", "best")),
+    Picture("gaps", "Distance to the optimal return", "J* - J, computed exactly.", _gaps, needs=("value", "best")),
     Picture("robust", "Return by step", "What is earned at the end, by the length of the first step.", _robust,
             needs=_LAST, along={"g0": _STEPS}),
     Picture("path", "Ways of the parameters", "One seed on two principal axes. Points: where episodes were drawn, ahead of the "

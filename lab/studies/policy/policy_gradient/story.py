@@ -2,45 +2,49 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import DIRECTION, FINDS, RETURN
 from .presets import LARGE, MORE, SMALL
 
 STORY = Story(
-    "From one episode an update a direction can come ever nearer to the true gradient, if the method remembers well.",
+    "Each update sees one episode. Momentum reduces the error of the gradient estimate; a small error need not mean a high "
+    "return.",
     hero=("errors", "returns"),
     moves=("g0", "discount", "eta0"),
     steps=(
-        Step("And with steps three times as long?", LARGE,
-             "Errors vanish ({err_igt:.3f} of N-PG-IGT), and so does learning: it ends {gap_igt:.1f} below the best, not "
-             "{before.gap_igt:.1f}. Policies are all but sure of what they do, the Fisher matrix degenerates, and gradients "
-             "are near 0 far from the best.",
+        Step("What do steps three times as long change?", LARGE,
+             "The gradient error of N-PG-IGT falls to {err_igt:.3f}, and its return ends {gap_igt:.1f} below the optimum "
+             "instead "
+             "of {before.gap_igt:.1f}: policies become nearly deterministic, and gradients vanish far from the optimum.",
              lambda before, after: after.err_igt < before.err_igt / 10 and after.gap_igt > 2 * before.gap_igt),
-        Step("And with half as long ones?", SMALL,
-             "HARPG ends {gap_harpg:.2f} below the best, not {before.gap_harpg:.2f}, and before all others: a large first "
-             "step makes its correction noisy.",
+        Step("Which method gains from half as long steps?", SMALL,
+             "HARPG: it ends {gap_harpg:.2f} below the optimum instead of {before.gap_harpg:.2f}; N-PG-IGT ends {gap_igt:.2f}, "
+             "N-HARPG {gap_nharpg:.2f} and PG {gap_pg:.2f} below it.",
              lambda before, after: after.gap_harpg < min(before.gap_harpg, after.gap_igt, after.gap_npgm, after.gap_pg)),
-        Step("And if new gradients count for less?", {"eta0": 0.3},
-             "N-HARPG is {err_nharpg:.2f} off, not {before.err_nharpg:.2f}: errors of its corrections are forgotten more "
-             "slowly.",
+        Step("What if new gradients have a smaller weight?", {"eta0": 0.3},
+             "The gradient error of N-HARPG is {err_nharpg:.2f} instead of {before.err_nharpg:.2f}: errors of its corrections "
+             "decay more slowly.",
              lambda before, after: after.err_nharpg > 1.5 * before.err_nharpg),
-        Step("And with eight episodes for each correction?", MORE,
-             "At the end N-HARPG is {err_nharpg:.2f} off, not {before.err_nharpg:.2f}, for more than four times the episodes.",
+        Step("What do eight episodes for each correction bring?", MORE,
+             "The final gradient error of N-HARPG goes from {before.err_nharpg:.2f} to {err_nharpg:.2f}, a change within the "
+             "95% "
+             "intervals, for more than four times the episodes.",
              lambda before, after: after.err_nharpg < 0.9 * before.err_nharpg),
     ),
     groups=(
-        Group("What it earns", "Off the gradient and below the best at the end: N-HARPG {err_nharpg:.2f} and "
-              "{gap_nharpg:.2f}, N-PG-IGT {err_igt:.2f} and {gap_igt:.2f}, plain ascent {err_pg:.3g} and {gap_pg:.2f}.",
+        Group("Return at the end", "Gradient error and distance to the optimal return: N-HARPG {err_nharpg:.2f} and "
+              "{gap_nharpg:.2f}, N-PG-IGT {err_igt:.2f} and {gap_igt:.2f}, PG {err_pg:.3g} and {gap_pg:.2f}.",
               ("gaps", "robust")),
-        Group("How each goes", "Where a product of two means is taken for the mean product, B v is {bias_means:.0f} "
-              "standard errors off; of single episodes {bias_each:.1f}.", ("path", "norms", "rates")),
+        Group("Optimization paths", "The bias of B v is {bias_means:.0f} standard errors for the product of two batch means "
+                                    "and "
+              "{bias_each:.1f} for products of single episodes.", ("path", "norms", "rates")),
         Group("What was learned", "{null:.0f} directions of the parameters change nothing, or next to it.",
               ("episode", "choices", "spectrum")),
     ),
     says=(
-        "Errors at the end: N-PG-M {err_npgm:.2f}, N-PG-IGT {err_igt:.2f}, N-HARPG {err_nharpg:.2f}, PG {err_pg:.1f}.",
-        "Slopes: N-PG-M {slope_npgm:.2f}, N-PG-IGT {slope_igt:.2f}, N-HARPG {slope_nharpg:.2f}; theory: -1/3, -2/5, -1/2.",
-        "Returns: N-PG-M {last_npgm:.4g}, N-PG-IGT {last_igt:.4g}, N-HARPG {last_nharpg:.4g}, HARPG {last_harpg:.4g}.",
+        "Decay rates of the gradient error: N-PG-M {slope_npgm:.2f}, N-PG-IGT {slope_igt:.2f}, N-HARPG {slope_nharpg:.2f}; "
+        "theory: -1/3, -2/5, -1/2.",
     ),
     finds=FINDS,
+    compares=(RETURN, DIRECTION),
     question="How few trajectories show the way up?",
 )

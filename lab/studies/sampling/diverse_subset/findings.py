@@ -1,37 +1,25 @@
 """What the pictures of diverse subsets show now."""
 
-from collections.abc import Callable
-
 import numpy as np
 import xarray as xr
 
+from lab.studies.contract import Comparison
 from lab.words import number
 
 from .pictures import pixels_of
 
-
-def _change(ratio: float) -> str:
-    """How much more or less, "" where it is hardly any."""
-    off = abs(ratio - 1)
-    return f"{off:{'.0%' if off >= 0.01 else '.1%'}} {'less' if ratio < 1 else 'more'}" if off >= 5e-4 else ""
+_ALL = {"k-DPP": "the k-DPP", "random": "uniform sampling", "greedy": "the greedy choice"}
 
 
-def _beside_chance(variable: str, text: str) -> Callable[[xr.Dataset], str]:
-    """Means over draws; ``text`` has places for how much, and for "than" or "as"."""
+def _of(name: str, quantity: str) -> Comparison:
+    return Comparison(
+        name, quantity, _ALL, result=name, along="way", over="draw", single=("greedy",), ours="k-DPP", repeats="draws",
+    )
 
-    def found(result: xr.Dataset) -> str:
-        ours, chance = (result[variable].sel(way=way).dropna("draw").values for way in ("k-DPP", "random"))
-        greedy = float(result[variable].sel(way="greedy")[0])
-        if not ours.size or not chance.size:
-            return "No draw has a finite value"
-        if chance.mean() < 1e-12:
-            return "Here random rows leave nothing to be improved"
-        doubt = 2 * np.hypot(ours.std() / ours.size**0.5, chance.std() / chance.size**0.5)
-        change = _change(ours.mean() / chance.mean()) if abs(ours.mean() - chance.mean()) > doubt else ""
-        told = text.format(change or "as much", "than" if change else "as")
-        return f"{told}, the greedy choice {_change(greedy / chance.mean()) or 'as much'}" if np.isfinite(greedy) else told
 
-    return found
+COVER = _of("coverage", "mean distance to the chosen rows")
+ERROR = _of("mmd_best", "error of sums")
+UNBIASED = _of("mmd", "error with unbiased weights")
 
 
 def _gallery(result: xr.Dataset) -> str:
@@ -58,11 +46,11 @@ def _rows(result: xr.Dataset) -> str:
 def _probabilities(result: xr.Dataset) -> str:
     least, most = float(result.probability.min()), float(result.probability.max())
     if not least > 1e-9:
-        return f"The likeliest row is chosen in {most:.0%} of the draws, the least likely never"
+        return f"One row is chosen in {most:.0%} of the draws, another never"
     often = number(most / least, 2)
     if often == "1":
         return "All rows are equally likely"
-    return f"The likeliest row is {often} times as likely as the least likely"
+    return f"Inclusion probabilities of rows differ by a factor of up to {often}"
 
 
 def _spectrum(result: xr.Dataset) -> str:
@@ -77,18 +65,15 @@ def _spectrum(result: xr.Dataset) -> str:
 def _tradeoff(result: xr.Dataset) -> str:
     lengths, ratio = result.length.values, (result.error / result.error_random).values
     there = np.flatnonzero(np.isfinite(ratio))
-    if not there.size or ratio[there].min() > 0.99:  # the rest is chance
-        return "At no length-scale here do sums err markedly less than over random rows"
-    best = there[ratio[there].argmin()]
-    told = f"Sums err {_change(ratio[best])} than over random rows at ℓ = {lengths[best]:g}"
-    other = there[np.argmax(np.abs(np.log(lengths[there] / lengths[best])))]
-    return told if other == best else f"{told}, {_change(ratio[other]) or 'as much'} at {lengths[other]:g}"
+    if not there.size:
+        return "No length-scale has a finite error"
+    places = sorted({there[0], there[ratio[there].argmin()], there[-1]})
+    told = [f"{number(ratio[at], 3)} at ℓ = {lengths[at]:g}" for at in places]
+    return f"Error of sums, relative to random rows: {', '.join(told)}"
 
 
 FINDS = {
     "gallery": _gallery,
-    "coverage": _beside_chance("coverage", "The k-DPP leaves {} distance {} chance"),
-    "errors": _beside_chance("mmd_best", "Sums over the k-DPP err {} {} over random rows"),
-    "unbiased": _beside_chance("mmd", "With unbiased weights the k-DPP errs {} {} chance"),
+    "coverage": COVER.finding, "errors": ERROR.finding, "unbiased": UNBIASED.finding,
     "rows": _rows, "probabilities": _probabilities, "spectrum": _spectrum, "tradeoff": _tradeoff,
 }

@@ -179,10 +179,11 @@ PICTURES = Pictures(
             share=1.6),
     Picture("gallery", "As pictures", "What each of them chooses.", _gallery,
             where=lambda result: "" if pixels_of(result) is not None else "the rows are no pictures"),
-    Picture("coverage", "How well they cover", "Mean distance of a row to the nearest chosen one, over draws: left is better.",
+    Picture("coverage", "How well they cover", "Mean distance of a row to the nearest chosen one, over draws; further left "
+                                               "is lower.",
             _shares("coverage", "mean distance (median distance)")),
-    Picture("errors", "How well they stand for all", "Error of sums with the best weights, at once for all functions smooth "
-            "for the kernel: left is better.", _shares("mmd_best", "error of sums (MMD), best weights")),
+    Picture("errors", "How well they stand for all", "Error of sums with optimal weights, at once for all functions smooth "
+            "for the kernel; further left is lower.", _shares("mmd_best", "error of sums (MMD), best weights")),
     Picture("unbiased", "With unbiased weights", "The same with weights 1 / P(row in S), whose sums are right on average.",
             _shares("mmd", "error of sums (MMD), unbiased weights")),
     Picture("rows", "The chosen rows", "Twelve of them, by number from 0, with their weights.", _rows),

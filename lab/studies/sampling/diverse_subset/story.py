@@ -2,32 +2,37 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import COVER, ERROR, FINDS, UNBIASED
 
 STORY = Story(
-    "Rows that repel each other stand for all of a data set better than rows drawn at random.",
+    "A k-DPP selects rows that repel each other. Compare how well they cover the data and estimate sums with uniform and "
+    "greedy "
+    "selection.",
     hero=("choice", "beside"),
     moves=("step", "k", "length"),
     steps=(
-        Step("Does a choice of five already cover the digits?", {"k": 5},
-             "Five rows leave a mean distance of {cover:.2f}, twenty {before.cover:.2f}; random rows {cover_random:.2f}.",
+        Step("Do five rows already cover the digits?", {"k": 5},
+             "The mean distance to the nearest chosen row is {cover:.2f} with five rows and {before.cover:.2f} with twenty; "
+             "{cover_random:.2f} with five uniformly drawn rows.",
              lambda before, after: after.cover > before.cover, look="coverage"),
-        Step("What if rows count as alike only when they all but coincide?", {"length": 0.1},
-             "Then the choice is chance: its error of sums is {error:.3f}, that of random rows {error_random:.3f}.",
+        Step("What if the kernel has a very short length-scale?", {"length": 0.1},
+             "The k-DPP approaches uniform sampling: its error of sums is {error:.3f}, that of random rows {error_random:.3f}.",
              lambda before, after: abs(after.error / after.error_random - 1) < abs(before.error / before.error_random - 1),
              look="errors"),
-        Step("And on two moons?", {"data": "two-moons", "length": 0.3},
+        Step("Does repulsion help on two moons?", {"data": "two-moons", "length": 0.3},
              "The error of sums falls to {error:.3f}, where random rows have {error_random:.3f}.",
              lambda before, after: after.error < 2 / 3 * after.error_random, look="errors"),
     ),
     groups=(
-        Group("What was chosen", "Every row that is chosen makes its neighbours unlikely.",
+        Group("The chosen rows", "The mean number of classes is {classes_found:.2f}, with random rows {classes_random:.2f}.",
               ("gallery", "rows", "probabilities", "spectrum")),
-        Group("Is it better than chance?", "Mean distance {cover:.3g}, of random rows {cover_random:.3g}; error of sums "
-              "{error:.3g}, of random rows {error_random:.3g}.", ("coverage", "errors", "unbiased")),
-        Group("Which length-scale?", "A short one is chance; a long one looks at the extremes.", ("tradeoff",)),
+        Group("Comparison with uniform sampling", ERROR.finding, ("coverage", "errors", "unbiased")),
+        Group("Length-scale of the kernel", "The root mean square error of sums is {error:.3g}, with random rows "
+                                            "{error_random:.3g}.",
+              ("tradeoff",)),
     ),
-    says=("{rank:.0f} rows can be told apart by this kernel.",),
+    says=("The kernel matrix has the numerical rank {rank:.0f}.",),
     finds=FINDS,
-    question="Which few digits say the most?",
+    compares=(COVER, ERROR, UNBIASED),
+    question="Which few rows represent a data set?",
 )

@@ -3,10 +3,19 @@
 import numpy as np
 import xarray as xr
 
-from lab.studies.contract import sweeping
+from lab.studies.contract import Comparison, sweeping
 from lab.words import number
 
 from .pictures import BOXES, TITLES, n_over_m
+
+_ALL = {
+    "iid": "i.i.d. sampling", "volume": "volume sampling", "iid-optimal": "i.i.d. Christoffel sampling",
+    "volume-optimal": "volume-rescaled sampling", "dpp": "the DPP",
+}
+STABLE = Comparison(
+    "stable", "fraction of stable designs", _ALL, "higher", result="probability", along="design",
+    at={"n_over_m": "oversampling"}, share=True, ours="dpp",
+)
 
 _FREE = "iid-optimal"  # what the DPP is compared with
 

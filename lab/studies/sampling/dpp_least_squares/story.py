@@ -2,7 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import FINDS, STABLE
 
 STORY = Story(
     "Points that repel each other make a least-squares fit stable with fewer evaluations than independent ones.",
@@ -32,5 +32,7 @@ STORY = Story(
     ),
     says=("{points_used:.0f} evaluations for {functions:.0f} functions.",),
     finds=FINDS,
+    compares=(STABLE,),
+    repeats=("default", "best"),
     question="How few points make a fit stable?",
 )
