@@ -58,7 +58,8 @@ CLAIMS = (
     Claim("silent", "Weights that do not respond leave hyperparameters where they are.",
           number("lam_spread", responds=False, tuned=False), 8.0, "no slope through the response", "==", 1e-9),
     Claim("two", "With two strengths all starts end within 1% of the minimum validation loss.", number("excess", **TWO),
-          1.0, "a search over strengths", "<", quick=False, seeds=_SEEDS),
+          1.0, "a search over strengths", "<", quick=False, seeds=_SEEDS, should_hold=False,
+          note="on four of five draws; on the fifth one start ends 23% above the minimum"),
     *(
         Claim(f"digits-{i}", f"On digits the {start} start reaches a validation loss below .15.",
               of(_from(i), **DIGITS), 0.15, "independent computation", "<", quick=False, seeds=_SEEDS)
