@@ -74,7 +74,7 @@ def tables(slugs: Iterable[str] = ()) -> None:
     verdicts, known = load(), reported.load()
     for study in studies.catalogue():
         if study.reported and (not slugs or study.slug in slugs):
-            known[study.slug] = reported.measured(study, verdicts[study.slug])
+            known[study.slug] = reported.measured(study, verdicts[study.slug], reported.Shipped(study))
     text = json.dumps(known, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     write(shipped.folder() / reported.FILE, (text + "\n").encode())
 

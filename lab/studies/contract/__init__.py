@@ -19,13 +19,14 @@ from .parameters import (
 )
 from .pictures import Grid, Picture, Pictures, first_picture
 from .registry import catalogue, find, load_file, load_files, named, register
-from .reported import PREDICTED, Reported
+from .reported import ONLY_HERE, PREDICTED, Reported
 from .story import Group, Step, Story
 from .study import Outcome, Study, edited
 from .telling import told
 from .verify import verify
 
 __all__ = [
+    "ONLY_HERE",
     "PREDICTED",
     "Choice",
     "Claim",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .study import Study
 
 FILE = "reported.json"
+ONLY_HERE = "measured only here"
+"""The place of a number that the paper does not have, to our knowledge, and that a number beside it is compared with."""
 PREDICTED = "predicted"
 """Stands for the paper's number where a theorem gives it: the expected value of the row's claim."""
 _RELATIONS = {"==": "", "<=": "≤ ", ">=": "≥ ", "<": "< ", ">": "> "}
@@ -34,10 +36,12 @@ class Reported:
             None where the paper's value is not available to us.
         paper_setting: size and data in the paper.
         ours: a number of the default result by name, or a function of precomputed runs that returns it.
-        claim: the claim whose measured value is ours, instead of ``ours``.
+        claim: the claim whose measured value is ours, instead of ``ours``. Without both, nothing is computed here, and the
+            note says why.
         our_setting: size and data here.
         unit: of both numbers.
         note: why the two differ beyond their sizes, in full sentences.
+        holds: whether the precomputed runs bear out the note, where it ranks methods.
         checked: False where the paper's number was recalled and not compared with the paper.
     """
 
@@ -50,6 +54,7 @@ class Reported:
     claim: str = ""
     unit: str = ""
     note: str = ""
+    holds: "Callable[[Shipped], bool] | None" = field(default=None, compare=False)
     checked: bool = True
 
 
@@ -77,30 +82,52 @@ class Shipped:
 
     def __init__(self, study: "type[Study]"):
         self._study, self.versions = study, set[str]()
+        self._known: dict[str, tuple[xr.Dataset, str]] = {}
 
     def __call__(self, *names: str, **values: Any) -> xr.Dataset:
-        made = self._study(**values)
-        key = Store.key(made.recipe(made.load()))
-        place = shipped.find(key, names)
-        if place is None:
-            raise LookupError(f"no precomputed run of {self._study.slug} has {values or 'the default values'}")
-        self.versions.add(place.version)
-        ((cells, (row,)),) = shipped.read([key], names or None)
-        return unpack(cells, row)
+        asked = repr((names, sorted(values.items())))
+        if asked not in self._known:
+            made = self._study(**values)
+            key = Store.key(made.recipe(made.load()))
+            place = shipped.find(key, names)
+            if place is None:
+                raise LookupError(f"no precomputed run of {self._study.slug} has {values or 'the default values'}")
+            ((cells, (row,)),) = shipped.read([key], names or None)
+            self._known[asked] = unpack(cells, row), place.version
+        result, version = self._known[asked]
+        self.versions.add(version)
+        return result
+
+    def compared(self, name: str, method: str) -> Measured:
+        """The mean over seeds of a method in a comparison of the story, with its 95% interval."""
+        compared = next(each for each in self._study.story.compares if each.name == name) if self._study.story else None
+        standing = compared.standing(self()) if compared else None
+        if standing is None or not standing.certain:
+            raise LookupError(f"the comparison {name} of {self._study.slug} has no interval")
+        self.versions.add(f"mean over {standing.seeds} seeds")
+        mean, half = standing.means[method], standing.halves[method]
+        return Measured(mean, mean - half, mean + half)
+
+    def preset(self, name: str) -> xr.Dataset:
+        """The run of a preset."""
+        return self(**self._study.preset(name).changed())
 
 
-def measured(study: "type[Study]", verdicts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def measured(study: "type[Study]", verdicts: Mapping[str, Any], runs: Shipped) -> dict[str, dict[str, Any]]:
     """Our number of each row, by quantity, from precomputed runs and stored verdicts.
 
     Args:
         study: the class.
         verdicts: the entry of the study in ``docs/measured.json``.
+        runs: its precomputed runs.
 
     Raises:
         LookupError: a run is not precomputed, or a claim has no verdict.
     """
     return {
-        row.quantity: _of_claim(study, row, verdicts) if row.claim else _of_runs(study, row) for row in study.reported
+        row.quantity: _of_claim(study, row, verdicts) if row.claim else _of_runs(study, row, runs)
+        for row in study.reported
+        if row.claim or row.ours
     }
 
 
@@ -111,8 +138,8 @@ def _of_claim(study: "type[Study]", row: Reported, verdicts: Mapping[str, Any]) 
     return found | {"relation": relation, "made": f"lab {verdicts['lab']}, {verdicts['day']}"}
 
 
-def _of_runs(study: "type[Study]", row: Reported) -> dict[str, Any]:
-    runs = Shipped(study)
+def _of_runs(study: "type[Study]", row: Reported, runs: Shipped) -> dict[str, Any]:
+    runs.versions.clear()
     if isinstance(row.ours, str):
         result = runs()
         value, interval = float(result[row.ours]), None
@@ -142,9 +169,9 @@ def load() -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def _line(row: Reported, found: Mapping[str, Any]) -> Line:
-    ours = quantity(found["measured"], row.unit, 3) if "measured" in found else "not computed"
+    ours = quantity(found["measured"], row.unit) if "measured" in found else "not computed here"
     if found.get("interval"):
-        low, high = (number(float(end), 3) for end in found["interval"])
+        low, high = (number(float(end), 4) for end in found["interval"])
         ours += f" (95%: {low} to {high})"
     where = row.where if row.checked else f"{row.where}; number recalled, not checked against the paper"
     told = (row.quantity, where, _papers(row, found), row.paper_setting, ours, row.our_setting, row.note)
@@ -153,11 +180,9 @@ def _line(row: Reported, found: Mapping[str, Any]) -> Line:
 
 def _papers(row: Reported, found: Mapping[str, Any]) -> str:
     if row.paper is None:
-        return "value not available"
+        return "no counterpart known" if row.where == ONLY_HERE else "value not available"
     if row.paper == PREDICTED:
-        return (
-            f"{_RELATIONS[found['relation']]}{quantity(found['expected'], row.unit, 3)} (theory)" if found else "theory"
-        )
+        return f"{_RELATIONS[found['relation']]}{quantity(found['expected'], row.unit)} (theory)" if found else "theory"
     return row.paper if isinstance(row.paper, str) else quantity(float(row.paper), row.unit)
 
 
@@ -169,8 +194,10 @@ def flaw(study: "type[Study]") -> str:
     for row in study.reported:
         if names.count(row.quantity) > 1:
             return f"has the quantity {row.quantity} twice"
-        if bool(row.claim) == bool(row.ours):
-            return f"has the quantity {row.quantity} with both ours and claim, or with neither"
+        if row.claim and row.ours:
+            return f"has the quantity {row.quantity} with both ours and claim"
+        if not (row.claim or row.ours or row.note):
+            return f"has the quantity {row.quantity} with no number of ours and no note that says why"
         if row.claim and row.claim not in claims:
             return f"has the quantity {row.quantity} with {row.claim}, which is none of its claims"
         if isinstance(row.ours, str) and row.ours and row.ours not in scalars:

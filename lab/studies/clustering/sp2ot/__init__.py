@@ -20,6 +20,7 @@ from lab.studies.vocabulary import positive, size
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 
 _UNTRAINED = "nothing was trained: set epochs above 0"
@@ -134,6 +135,7 @@ class SP2OT(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

@@ -19,6 +19,7 @@ from . import variables
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 from .variables import DAMAGES, MOST, RESULTS, Inputs, Own
 
@@ -83,6 +84,7 @@ class OptimalBoundary(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

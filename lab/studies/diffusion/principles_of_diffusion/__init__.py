@@ -25,6 +25,7 @@ from lab.studies.vocabulary.training import Trained
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 from .variables import DIMS, RESULTS
 
@@ -91,6 +92,7 @@ class PrinciplesOfDiffusion(Trained):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

@@ -17,6 +17,7 @@ from lab.studies.vocabulary import positive, size
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 
 _PAIRS = 100
@@ -122,6 +123,7 @@ class ShortestPathDiffusion(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

@@ -22,6 +22,7 @@ from . import variables
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 
 _PARTICLES = 300  # in the plane
@@ -129,6 +130,7 @@ class FLAIR(Imaging):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     def check(self, data: Data) -> None:

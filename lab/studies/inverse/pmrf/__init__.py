@@ -22,6 +22,7 @@ from . import variables
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 from .variables import FRAMES, MOMENTS, RESULTS, ROWS, Inputs
 
@@ -91,6 +92,7 @@ class PMRF(Trained):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

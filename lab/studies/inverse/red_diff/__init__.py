@@ -20,6 +20,7 @@ from . import variables
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 
 _PLANE = {"seeds": 50, "faster": 2.5}  # of the companion in the plane, whose distances are larger
@@ -140,6 +141,7 @@ class REDDiff(Imaging):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @staticmethod

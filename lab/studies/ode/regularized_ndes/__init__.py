@@ -17,6 +17,7 @@ from . import variables
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 from .variables import DIMS, FIELDS, MOMENTS, NETWORK, NEURAL, NOISE, RESULTS, SYSTEMS, TIMES
 
@@ -99,6 +100,7 @@ class RegularizedNDEs(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

@@ -21,6 +21,7 @@ from .claims import CLAIMS
 from .learning import COSTS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 from .variables import RESULTS
 
@@ -84,6 +85,7 @@ class MongeGap(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

@@ -21,6 +21,7 @@ from lab.studies.vocabulary import positive, size
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 
 _DENSE = 1 << 22  # entries up to which a result holds the plan
@@ -177,6 +178,7 @@ class SinkhornNewtonSparse(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

@@ -27,6 +27,7 @@ from lab.studies.vocabulary import SOME, positive, size
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 
 LEVELS = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 0.95)
@@ -197,6 +198,7 @@ class ImmiscibleDiffusion(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

@@ -26,6 +26,7 @@ from lab.studies.vocabulary import size
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 
 MOST = 64  # Euler steps
@@ -144,6 +145,7 @@ class KineticOptimalPaths(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

@@ -20,6 +20,7 @@ from . import learning, variables
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 from .variables import DIMS, RESULTS, Inputs
 
@@ -91,6 +92,7 @@ class PotentialFlows(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

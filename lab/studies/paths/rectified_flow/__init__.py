@@ -24,6 +24,7 @@ from lab.studies.vocabulary.training import UNTRAINED, Trained
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 
 FRAMES = np.linspace(0.0, 1.0, 33)
@@ -145,6 +146,7 @@ class RectifiedFlow(Trained):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

@@ -28,6 +28,7 @@ from lab.studies.vocabulary import positive, size
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 
 _FRAMES = 41
@@ -198,6 +199,7 @@ class StochasticInterpolants(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

@@ -21,6 +21,7 @@ from lab.studies.vocabulary.training import UNTRAINED, Trained
 from .claims import CLAIMS
 from .pictures import PICTURES, UNFOLLOWED
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 
 FRAMES = np.linspace(0.0, 1.0, 33)
@@ -154,6 +155,7 @@ class WeightedCFM(Trained):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

@@ -16,6 +16,7 @@ from . import variables
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 from .variables import DIMS, ENVIRONMENTS, LQR, RESULTS, RULES, SHORT, TABULAR
 
@@ -88,6 +89,7 @@ class PolicyGradient(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

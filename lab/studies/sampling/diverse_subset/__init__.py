@@ -22,6 +22,7 @@ from lab.studies.vocabulary import positive, size
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 
 ROWS = 20_000
@@ -112,6 +113,7 @@ class DiverseSubset(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

@@ -25,6 +25,7 @@ from lab.studies.vocabulary import size
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -162,6 +163,7 @@ class DPPLeastSquares(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

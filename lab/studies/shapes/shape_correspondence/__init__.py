@@ -20,6 +20,7 @@ from . import variables
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 from .variables import DIMS, RESULTS, THRESHOLDS, WAYS
 
@@ -78,6 +79,7 @@ class ShapeCorrespondence(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

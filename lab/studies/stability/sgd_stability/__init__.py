@@ -35,6 +35,7 @@ from .claims import CLAIMS
 from .labelled_analysis import ANALYSIS, analyze
 from .pictures import PICTURES, limits
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 
 __all__ = ["ANALYSIS", "SGDStability", "analyze"]
@@ -220,6 +221,7 @@ class SGDStability(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

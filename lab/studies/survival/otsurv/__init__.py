@@ -25,6 +25,7 @@ from lab.survival.training import LOSSES, POOLINGS, Settings, Training, train
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 
 _TRAINED_BY = (
@@ -200,6 +201,7 @@ class OTSurv(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

@@ -17,6 +17,7 @@ from . import variables
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 from .variables import DIMS, KINDS, PAIRS, RESULTS, Inputs
 
@@ -86,6 +87,7 @@ class RoadAgents(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

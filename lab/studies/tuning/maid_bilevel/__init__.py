@@ -15,6 +15,7 @@ from . import variables
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 from .variables import DIGITS, DIMS, EXPERTS, IMAGES, PROBLEMS, RESULTS, RULES, TV
 
@@ -90,6 +91,7 @@ class MaidBilevel(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod

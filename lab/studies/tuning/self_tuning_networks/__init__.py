@@ -15,6 +15,7 @@ from . import variables
 from .claims import CLAIMS
 from .pictures import PICTURES
 from .presets import PRESETS
+from .reported import REPORTED
 from .story import STORY
 from .variables import COMPARED, CONVOLUTION, DIMS, PERCEPTRON, PROBLEMS, RESULTS, RIDGE
 
@@ -79,6 +80,7 @@ class SelfTuningNetworks(Study):
     pictures = PICTURES
     presets = PRESETS
     claims = CLAIMS
+    reported = REPORTED
     story = STORY
 
     @classmethod
