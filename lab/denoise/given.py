@@ -13,7 +13,6 @@ from lab.denoise.posterior import Posterior
 from lab.paths.laws import law
 from lab.paths.schedules import as_pytree
 
-
 _HOW = 'call the other library by jax.pure_callback, as the how-to "Your own model" (docs/how-to/own-model.md) shows'
 
 

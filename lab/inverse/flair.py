@@ -12,6 +12,8 @@ and then the data: a projection on $A\mu = y$, a prox, or some steps of gradient
 References: Erbach, Narnhofer, Dombos, Schiele, Lenssen, Schindler, Solving Inverse Problems with FLAIR, NeurIPS 2025.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -31,6 +33,8 @@ from lab.inverse.spectral import prepared
 from lab.numerics import Loop, random
 from lab.numerics import Method as Iteration
 from lab.numerics.arguments import real, whole
+from lab.numerics.differentiation import refuse_derivative
+from lab.numerics.iterate import differentiable_while, with_derivative
 from lab.numerics.jit import jit
 
 type Schedule = (
@@ -272,6 +276,12 @@ class Flair(NamedTuple):
                     "data = 'project' needs a pseudo-inverse, which is not known here: choose 'prox'"
                 ) from unknown
             problem = Problem(made, problem.y, problem.noise)
+        if how == "sgd":
+            problem = refuse_derivative(
+                problem,
+                "Flair with data = 'sgd' takes a traced number of steps and has no derivative: choose data = 'prox' for a "
+                "linear operator, else REDDiff or DPS",
+            )
         numbers = _numbers(self, made, keys, start)
         task_of: Any = _Task
         task = task_of(problem, denoiser, *numbers, keys, start, jnp.asarray(self.data_steps, jnp.int32), how, keep)
@@ -368,6 +378,12 @@ def consistent(
 
 def _prox(problem: Problem, x: Array, squared: Array) -> Array:
     r"""Conjugate gradients for $(A^* A + \rho I)\,x' = A^* y + \rho x$ from x, until $|A x' - y|^2 \le m \sigma^2$."""
+    return with_derivative(
+        partial(_conjugate, jax.lax.while_loop), partial(_conjugate, partial(differentiable_while, most=_CONJUGATE))
+    )(problem, x, squared)
+
+
+def _conjugate(loop: Callable, problem: Problem, x: Array, squared: Array) -> Array:
     made: Any = problem.operator
     rho = _SOFT * squared
     enough = made.measurements * problem.noise**2
@@ -393,7 +409,7 @@ def _prox(problem: Problem, x: Array, squared: Array) -> Array:
         x, _, _, rr, count = carry
         return (misfit(x) > enough) & (rr > small) & (count < _CONJUGATE)
 
-    return jax.lax.while_loop(unsettled, improve, (x, r, r, begun, jnp.int32(0)))[0]
+    return loop(unsettled, improve, (x, r, r, begun, jnp.int32(0)))[0]
 
 
 def _descended(problem: Problem, x: Array, squared: Array, steps: ArrayLike, rate: Array) -> Array:

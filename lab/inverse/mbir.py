@@ -36,7 +36,7 @@ from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_
 from lab.numerics import Loop, Reason, tell
 from lab.numerics import Method as Iteration
 from lab.numerics.arguments import real, whole
-from lab.numerics.differentiation import without_derivative
+from lab.numerics.differentiation import refuse_derivative, without_derivative
 from lab.numerics.jit import jit
 
 type Corrector = Literal["next", "same", "none"]
@@ -277,7 +277,7 @@ def total_variation(
             whole(name, int(count) if np.ndim(count) == 0 and count == int(count) else count, 1)  # type: ignore[arg-type]
     tolerance = real("tolerance", tolerance, (), low=0)
     data = Data.of(problem, lam, rho, periodic)
-    made = _varied(data, *(jnp.asarray(count, jnp.int32) for count in (steps, inner)), tolerance)
+    made = _varied(data, jnp.asarray(steps, jnp.int32), jnp.asarray(inner, jnp.int32), tolerance)
     if not (known(tolerance) and float(tolerance) == 0):
         tell("lab.inverse.total_variation", made.reason, made.iterations)
     return made
@@ -310,7 +310,7 @@ def _varied(data: Data, steps: Array, inner: Array, tolerance: Array) -> TotalVa
 def _moved(data: Data, x: Array, u: Array) -> Array:
     r"""Zero, whose derivative is that of the solution: with the differences of zero held, it solves
     $P A^\top A P\,dx = P\,d(A^\top y - \lambda D_z^\top s - A^\top A x)$, with s the signs of u and P onto equal neighbors."""
-    count, active = len(x), jnp.sign(u)
+    active = jnp.sign(u)
     together = jnp.cumsum(active != 0, axis=0) - (active != 0)  # the number of the run of each slice
     if data.periodic:
         last = together[-1] + (active[-1] != 0)
@@ -375,7 +375,10 @@ class MBIR(NamedTuple):
             raise ValueError(
                 f"steps = {self.steps}, admm = {self.admm}, inner = {self.inner}: at least 2, 0 and 0 are needed"
             )
-        data = Data.of(problem, self.lam, self.rho, self.periodic)
+        data, start = refuse_derivative(
+            (Data.of(problem, self.lam, self.rho, self.periodic), start),
+            "MBIR takes traced numbers of ADMM and conjugate gradient steps and cannot be differentiated: total_variation can",
+        )
         dtype = start.dtype
         task = _Task(
             data,

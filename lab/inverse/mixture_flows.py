@@ -92,9 +92,8 @@ class MixtureFlow(eqx.Module):
                 f"anchors have shape {self.anchors.shape}, but the flow ends in dimension {self.nodes.means.shape[2]}, and "
                 f"there are {len(self.nodes.means)} nodes: one of that dimension is needed for each"
             )
-        for name in ("noise", "least"):
-            real(name, getattr(self, name), (), low=0)
-        if known(self.noise, self.least) and not float(self.noise) + float(self.least) > 0:
+        noise, least = (real(name, getattr(self, name), (), low=0) for name in ("noise", "least"))
+        if known(noise, least) and not float(noise + least) > 0:
             raise ValueError(
                 "noise = 0 and least = 0 are not allowed: at t = 0 all mass is then at the anchors, and the velocity is not "
                 "defined between them. Choose least above 0"

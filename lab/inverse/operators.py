@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab import precision
 from lab.numerics import random
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 
 type Shape = tuple[int, ...]
@@ -364,9 +365,27 @@ def _rows(made: Any, x: Array, which: str) -> Array:
     return found.reshape(*batch, *found.shape[1:]) if batch else found
 
 
-@jit
+@eqx.filter_custom_jvp
 def _norm(made: Linear) -> Array:
+    return _top(made)[1]
+
+
+@_norm.def_jvp
+def _(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    r"""$d|A|_2 = \langle A v, dA\,v\rangle / |A v|$ with v the singular vector."""
+    vector, value = _top(*primals)
+    vector = refuse_derivative(
+        vector,
+        "the second derivative of a norm that is computed by the power method is not implemented: use a Dense operator",
+    )
+    slope = eqx.filter_jvp(lambda made: jnp.linalg.norm(made.apply(vector)), primals, tangents)[1]
+    return value, jnp.asarray(slope, value.dtype)
+
+
+@jit
+def _top(made: Linear) -> tuple[Array, Array]:
     dtype = jnp.result_type(float)
+    made = jax.lax.stop_gradient(made)
 
     def improve(carry):
         x, value, _, count = carry
@@ -380,7 +399,8 @@ def _norm(made: Linear) -> Array:
 
     x = random.normal(jax.random.key(0), made.inputs, dtype)
     start = x / jnp.linalg.norm(x), jnp.asarray(0.0, dtype), jnp.asarray(-1.0, dtype), jnp.int32(0)
-    return jnp.sqrt(jax.lax.while_loop(unsettled, improve, start)[1])
+    vector, value, _, _ = jax.lax.while_loop(unsettled, improve, start)
+    return vector, jnp.sqrt(value)
 
 
 @jit

@@ -193,9 +193,9 @@ def _init(task: _Task) -> _State:
 
 
 def residual(denoiser: Denoiser, alpha: Array, sigma: Array, x: Array, eps: Array) -> Float[Array, "seeds n"]:
-    r"""$\hat\varepsilon(\alpha x + \sigma\varepsilon) - \varepsilon$; no derivative of the denoiser is taken."""
+    r"""$\hat\varepsilon(\alpha x + \sigma\varepsilon) - \varepsilon$, which a step uses as it is, without its derivative."""
     at = alpha * x + sigma * eps
-    x0 = jax.lax.stop_gradient(denoiser.denoise(at / alpha, sigma / alpha))
+    x0 = denoiser.denoise(at / alpha, sigma / alpha)
     return (at - alpha * x0) / sigma - eps
 
 

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 from lab.inverse.linear import Channels
 from lab.inverse.operators import DENSE, Basis, Linear, Shape, checked, decomposed, known
 from lab.numerics.arguments import real
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 
 MOST = 64
@@ -129,8 +130,21 @@ def _sliced(inputs: Shape, angles: Array, seen: Array) -> Sliced:
     return Sliced(weights=weights, gram=gram, peak=_peak(gram), inputs=inputs, views=views)
 
 
+@jax.custom_jvp
 def _peak(gram: Array) -> Array:
     """The largest eigenvalue of a matrix without negative entries, whose eigenvector has none either."""
+    return _leading(gram)[1]
+
+
+@_peak.defjvp
+def _(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    vector, value = _leading(*primals)
+    vector = refuse_derivative(vector, "the second derivative of the norm of a projection is not implemented")
+    return value, vector @ tangents[0] @ vector
+
+
+def _leading(gram: Array) -> tuple[Array, Array]:
+    gram = jax.lax.stop_gradient(gram)
 
     def improve(carry):
         x, value, _, count = carry
@@ -144,7 +158,7 @@ def _peak(gram: Array) -> Array:
 
     start = jnp.full(len(gram), len(gram) ** -0.5, gram.dtype)
     zero = jnp.zeros((), gram.dtype)
-    return jax.lax.while_loop(unsettled, improve, (start, zero, zero - 1, jnp.int32(0)))[1]
+    return jax.lax.while_loop(unsettled, improve, (start, zero, zero - 1, jnp.int32(0)))[:2]
 
 
 def views(inputs: Shape, count: Any, span: Any = 180.0, most: int = MOST) -> tuple[Sliced, Float[Array, " most"]]:

@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Int
 
 from lab.numerics.host import placed
@@ -174,7 +175,16 @@ class Loop(Protocol):
     def __call__(self, method: Method, problem: Tree, state: Tree = None, *, max_iterations: int) -> Run: ...
 
 
-def _advance(method: Method, rows: int, problem: Tree, state: Tree, reason: jax.Array, limit: jax.Array, alike: bool):
+def _advance(
+    method: Method,
+    rows: int,
+    problem: Tree,
+    state: Tree,
+    reason: jax.Array,
+    limit: jax.Array,
+    alike: bool,
+    loop: Callable = jax.lax.while_loop,
+):
     """Run at most ``limit <= rows`` steps, only ``alike`` ones; returns state, steps, reason and the trace of these steps."""
     kind = method.kind if alike and method.kind is not None else lambda state: jnp.int32(0)
     first = kind(state)
@@ -192,7 +202,7 @@ def _advance(method: Method, rows: int, problem: Tree, state: Tree, reason: jax.
         buffers = {name: buffers[name].at[count].set(measured[name]) for name in buffers}
         return state, count + 1, jnp.asarray(method.done(problem, state), jnp.int32), buffers
 
-    return jax.lax.while_loop(keep_going, body, (state, jnp.int32(0), jnp.asarray(reason, jnp.int32), buffers))
+    return loop(keep_going, body, (state, jnp.int32(0), jnp.asarray(reason, jnp.int32), buffers))
 
 
 def pure(method: Method, problem: Tree, state: Tree = None, *, max_iterations: int) -> Run:
@@ -201,6 +211,8 @@ def pure(method: Method, problem: Tree, state: Tree = None, *, max_iterations: i
     $$ s_0 = \mathrm{init}(p), \qquad s_{t+1} = \mathrm{step}(p, s_t) \quad \text{until} \quad \mathrm{done}(p, s_t) $$
 
     Works under ``jit`` and ``vmap``. Under ``vmap`` a member that is done keeps its state unchanged while the others go on.
+    Derivatives, forward and reverse, are those of the iterations that were run; reverse mode stores the state of every
+    iteration up to ``max_iterations``.
 
     Args:
         method: four pure functions.
@@ -246,13 +258,62 @@ def _whole(numbers: list, rest: tuple) -> Tree:
 
 @jit
 def _pure(method: Method, rest: tuple, max_iterations: int, numbers: list, state: Tree) -> Run:
-    problem = _whole(numbers, rest)
-    state = method.init(problem) if state is None else state
-    start = jnp.asarray(method.done(problem, state), jnp.int32)
-    state, count, reason, trace = _advance(
-        method, max_iterations, problem, state, start, jnp.int32(max_iterations), False
-    )
-    return Run(state, count, jnp.where(reason == Reason.RUNNING, Reason.MAX_ITERATIONS, reason), trace)
+    def run(loop: Callable, numbers: list, state: Tree) -> Run:
+        problem = _whole(numbers, rest)
+        state = method.init(problem) if state is None else state
+        start = jnp.asarray(method.done(problem, state), jnp.int32)
+        state, count, reason, trace = _advance(
+            method, max_iterations, problem, state, start, jnp.int32(max_iterations), False, loop
+        )
+        return Run(state, count, jnp.where(reason == Reason.RUNNING, Reason.MAX_ITERATIONS, reason), trace)
+
+    loop = partial(differentiable_while, most=max_iterations)
+    return with_derivative(partial(run, jax.lax.while_loop), partial(run, loop))(numbers, state)
+
+
+def with_derivative(function: Callable, same: Callable) -> Callable:
+    """A function whose derivatives are those of another one that computes the same.
+
+    Args:
+        function: of pytrees of arrays, what is evaluated.
+        same: of the same arguments, what is differentiated; only with respect to what is perturbed.
+
+    Returns:
+        a function of the same arguments.
+    """
+    made = jax.custom_jvp(function)
+
+    def rule(given: tuple, moved: tuple) -> tuple:
+        leaves, shape = jax.tree.flatten(given)
+        moves = jax.tree.leaves(moved, is_leaf=lambda leaf: isinstance(leaf, SymbolicZero))
+        places = [i for i, move in enumerate(moves) if not isinstance(move, SymbolicZero)]
+
+        def of(*some: Any) -> Any:  # the others have no tangent: 0 times an infinite slope would be NaN
+            filled = list(leaves)
+            for i, leaf in zip(places, some, strict=True):
+                filled[i] = leaf
+            return same(*jax.tree.unflatten(shape, filled))
+
+        return jax.jvp(of, tuple(leaves[i] for i in places), tuple(moves[i] for i in places))
+
+    made.defjvp(rule, symbolic_zeros=True)
+    return made
+
+
+def differentiable_while(keep_going: Callable, body: Callable, carry: Any, most: int) -> Any:
+    """``lax.while_loop`` of at most ``most`` turns, with derivatives in both modes; reverse mode stores every turn.
+
+    All turns are run, those after the end from the first carry, where slopes are finite; ``lax.cond`` instead cannot be
+    transposed under ``vmap``.
+    """
+    first = carry
+
+    def turn(carry, _):
+        goes = keep_going(carry)
+        choose = partial(jax.tree.map, partial(jnp.where, goes))
+        return choose(body(choose(carry, first)), carry), None
+
+    return jax.lax.scan(turn, carry, length=most)[0]
 
 
 @jit
