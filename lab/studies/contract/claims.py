@@ -67,6 +67,13 @@ def one_run(why: str, claims: Iterable[Claim]) -> tuple[Claim, ...]:
 
     Returns:
         the claims, in the same order.
+
+    Examples:
+        >>> from lab.studies import Claim
+        >>> from lab.studies.contract import one_run
+        >>> two = Claim("two", "Twice one is two.", lambda runs: 2.0 * 1.0, 2.0, "arithmetic")
+        >>> [claim.one_run for claim in one_run("arithmetic is exact", (two,))]
+        ['arithmetic is exact']
     """
     return tuple(claim if claim.seeds or claim.one_run else replace(claim, one_run=why) for claim in claims)
 
