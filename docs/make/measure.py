@@ -1,7 +1,8 @@
 """What the site tells of claims, steps and pictures, measured: ``python -m docs.make.measure``, before a release (an hour).
 
 ``docs/measured.json`` has of each study the verdicts of the claims that take seconds, what its steps find and what its pictures
-show; with the day and the versions. Studies may be named, the others are left as they are.
+show; with the day and the versions. Studies may be named, the others are left as they are. ``data/results/reported.json`` has
+our numbers of the tables that show the paper's beside them.
 """
 
 import argparse
