@@ -7,8 +7,9 @@ that of ``lab.ot.partial``.
 
 from typing import Any, Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
@@ -17,7 +18,8 @@ from lab.clustering import semantic
 from lab.clustering.metrics import Scores, by_frequency, scores
 from lab.clustering.semantic import Similarity
 from lab.clustering.training import Model, Settings, clusters_of, logits, match_labels
-from lab.numerics import Loop, pure
+from lab.numerics import Loop, arguments, pure
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.ot import partial
@@ -127,7 +129,7 @@ class Judged(NamedTuple):
     size_divergence: Float[Array, ""]  # KL of the clusters' shares of the mass from equal ones, in nats
 
 
-@jit
+@arguments.arrays()
 def judge(
     plan: Float[Array, "n k"],
     potentials: Float[Array, " k_and_1"],
@@ -152,7 +154,11 @@ def judge(
         sizes: (k,), of the classes.
 
     Returns:
-        scores of the model's clusters, and precision, recall and masses of the pseudo-labels.
+        scores of the model's clusters, and precision, recall and masses of the pseudo-labels; these are differentiable in
+        the plan, where its matching does not change.
+
+    Raises:
+        ValueError: arrays that do not fit or are not finite, or classes outside 0 ... k - 1.
 
     Source:
         Zhang, Ren and He (2024), SP2OT; matching by Kuhn, The Hungarian method (1955).
@@ -166,6 +172,18 @@ def judge(
         >>> float(seen.scores.accuracy), float(seen.labelled_precision), seen.plan.tolist()
         (1.0, 1.0, [[0.5, 0.0], [0.0, 0.5]])
     """
+    k = plan.shape[1]
+    if potentials.shape != (k + 1,):
+        raise ValueError(f"potentials has shape {potentials.shape}: shape ({k + 1},) is needed, one more than clusters")
+    if not isinstance(classes, Tracer) and ((np.asarray(classes) < 0).any() or (np.asarray(classes) >= k).any()):
+        raise ValueError(f"classes must be whole numbers from 0 to {k - 1}: the plan has {k} clusters")
+    sizes = arguments.real("sizes", sizes, (k,), low=0)
+    model, x, sizes = refuse_derivative((model, x, sizes), "clusters and their scores are counted: both jump")
+    return _judge(plan, potentials, arguments.real("rho", rho, (), low=0, high=1), model, x, classes, sizes)
+
+
+@jit
+def _judge(plan: Array, potentials: Array, rho: Array, model: Model, x: Array, classes: Array, sizes: Array) -> Judged:
     n, k = plan.shape
     judged = scores(classes, clusters_of(model, x), k)
     order = jnp.argsort(judged.match)
@@ -175,7 +193,7 @@ def judge(
     share = mass / mass.sum()
     return Judged(
         judged,
-        by_frequency(judged.recall, jnp.asarray(sizes)),
+        by_frequency(judged.recall, sizes),
         plan,
         potentials[:-1][order],
         jnp.clip(n * rows, 0, 1),

@@ -24,7 +24,8 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics import Loop, Method, Reason, arguments, pure
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.ot import partial as partial_ot
 from lab.ot.problem import Problem
@@ -57,7 +58,8 @@ class Similarity(NamedTuple):
         return self._replace(shift=self.shift + jnp.maximum(-least / 2, 0))
 
 
-def similarity(features: Float[Array, "n d"], k: int = 20, width: float = 2.0) -> Similarity:
+@arguments.arrays(width=arguments.POSITIVE)
+def similarity(features: Float[Array, "n d"], k: int = 20, width: ArrayLike = 2.0) -> Similarity:
     r"""Gaussian similarity $e^{-\|h_i - h_j\|^2 / (2 c^2 d)}$ of each sample to its k nearest others, zero beyond.
 
     Time and memory O(n^2).
@@ -71,7 +73,7 @@ def similarity(features: Float[Array, "n d"], k: int = 20, width: float = 2.0) -
         the sparse similarity, k entries a row, without diagonal.
 
     Raises:
-        ValueError: k out of range.
+        ValueError: k out of range, features that are not finite, or a width that is not positive.
 
     Source:
         Zhang, Ren and He (2024), SP2OT.
@@ -84,7 +86,7 @@ def similarity(features: Float[Array, "n d"], k: int = 20, width: float = 2.0) -
         ([[1], [0], [1]], Array([0.1353], dtype=float64))
     """
     n = features.shape[0]
-    if not 1 <= k < n:
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k < n:
         raise ValueError(f"k = {k} neighbours of {n} samples, but k must be between 1 and {n - 1}")
     return _similarity(features, k, width)
 
@@ -266,7 +268,9 @@ def solve(
         loop: ``pure``, or a ``Chunked`` that reports and stops between steps.
 
     Returns:
-        the plan (n, c), potentials (c + 1,), the objective and its largest rise, and how it went.
+        the plan (n, c), potentials (c + 1,), the objective and its largest rise, and how it went. They have no derivative,
+        which raises an error: the steps may end in several local minima. At the plan, that of ``objective`` is the slope of
+        the minimum.
 
     Raises:
         ValueError: a similarity of another size or with negative entries, a negative strength, or what partial.solve
@@ -304,6 +308,9 @@ def solve(
         start, potentials = init.plan, init.potentials
     similarity = similarity._replace(shift=jnp.asarray(similarity.shift, dtype))  # a number would compile once more
     terms = Terms(problem, similarity, epsilon, share, weight, mu, start, potentials, jnp.asarray(tolerance, dtype))
+    terms = refuse_derivative(
+        terms, "lab.clustering.sp2ot has no derivative: differentiate sp2ot_objective at its plan"
+    )
     run = loop(MM, terms, max_iterations=max_iterations)
     state = run.state
     return Solution(

@@ -35,6 +35,7 @@ from lab.clustering.kmeans import check, kmeans
 from lab.clustering.metrics import match, scores
 from lab.clustering.semantic import Similarity
 from lab.numerics import Loop, Method, Reason, pure, random
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.numerics.learning import ADAM, descend, rate
 from lab.ot.problem import Problem
@@ -322,6 +323,9 @@ def train(
         raise ValueError(f"the prior has shape {prior.shape}, but {k} clusters need shape ({k},)")
     if not isinstance(prior, Tracer) and not ((prior > 0).all() and abs(float(prior.sum()) - 1) <= 1e-6):
         raise ValueError(f"the prior sums to {float(prior.sum()):g}, but it must be positive and sum to 1")
+    x, prior, settings = refuse_derivative(
+        (x, prior, settings), "a training has no derivative: its pseudo-labels jump with k-means (lab.clustering.train)"
+    )
     begun, clusters = begin(key, x, k)
     settings = jax.tree.map(
         lambda number: jnp.asarray(number, None if number is True or number is False else x.dtype), settings

@@ -27,10 +27,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.numerics import random
+from lab.numerics import arguments, random
+from lab.numerics.differentiation import refuse_derivative
 from lab.ode.solving import Steps
 from lab.ode.tableaus import TSIT5
 
@@ -45,7 +46,8 @@ BOTH = 0.1
 
 
 @chosen
-def aggregate(values: Float[Array, " rows"], counted: Array, how: How = "sum") -> Float[Array, ""]:
+@arguments.arrays(values=arguments.ANY)
+def aggregate(values: Float[Array, " rows"], counted: Bool[Array, " rows"], how: How = "sum") -> Float[Array, ""]:
     r"""Sum, mean or largest of the values that count, $\mathrm{agg}_j\, v_j$; 0 where none does.
 
     Args:
@@ -171,7 +173,10 @@ def local_error_of(steps: Steps, key: PRNGKeyArray, t0: ArrayLike, t1: ArrayLike
         t1: where it ends; may lie before t0.
 
     Returns:
-        one number, differentiable.
+        one number, differentiable in the steps; the ends have no derivative, since the drawn step jumps.
+
+    Raises:
+        ValueError: ends that are not finite numbers.
 
     Source:
         Pal, Edelman and Rackauckas (2023).
@@ -185,6 +190,9 @@ def local_error_of(steps: Steps, key: PRNGKeyArray, t0: ArrayLike, t1: ArrayLike
         >>> bool(jnp.isclose(steps.rows.E * steps.rows.h, found).any())  # it is that of one step
         True
     """
+    t0, t1 = refuse_derivative(
+        (arguments.real("t0", t0, ()), arguments.real("t1", t1, ())), "the step that holds the drawn time jumps"
+    )
     rows, u = steps.rows, random.uniform(key, (), steps.rows.h.dtype)
     at = jnp.abs(u * (jnp.asarray(t1) - jnp.asarray(t0)))
     gone = jnp.abs(rows.t - jnp.asarray(t0, rows.t.dtype))
@@ -215,8 +223,7 @@ def derivative(field: Callable[[Array, Array], Array], k: int) -> Callable[[Arra
         >>> float(third(jnp.array(0.0), jnp.array(1.0)))
         8.0
     """
-    if k < 1:
-        raise ValueError(f"k = {k}, but derivatives are counted from 1")
+    k = arguments.whole("k", k, 1)
     if k == 1:
         return field
     lower = derivative(field, k - 1)
@@ -281,7 +288,7 @@ def penalty(
     key: PRNGKeyArray | None = None,
     t0: ArrayLike = 0.0,
     t1: ArrayLike = 1.0,
-    limit: float = TSIT5.limit,
+    limit: ArrayLike = TSIT5.limit,
 ) -> Float[Array, ""]:
     r"""The term of the loss: strength times what the kind says, $\mathrm{agg}_j\, E_j h_j$ for ER; 0 for vanilla and STEER.
 
@@ -301,7 +308,7 @@ def penalty(
         one number, differentiable.
 
     Raises:
-        ValueError: a strength below 0, an unknown word, or what a kind needs is missing.
+        ValueError: a strength below 0, a limit that is not positive, an unknown word, or what a kind needs is missing.
 
     Source:
         Pal et al. (2021); Pal, Edelman and Rackauckas (2023); Ghosh et al. (2020); Kelly et al. (2020).
@@ -315,6 +322,7 @@ def penalty(
     """
     if not isinstance(strength, Tracer) and not jnp.asarray(strength) >= 0:
         raise ValueError(f"strength = {strength}, but it must not be negative: what is stiff would be sought")
+    limit = arguments.real("limit", limit, (), low=0, strict=True)
     if kind == "local":
         if key is None:
             raise ValueError("the local regularizer draws a time: give a key")

@@ -39,7 +39,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 from lab.choices import chosen
-from lab.numerics import Method, Reason
+from lab.numerics import Method, Reason, arguments
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.ode.steppers import RungeKutta, Stepper, norms, ratio, root
 from lab.ode.tableaus import TSIT5, Pair, Tableau, pair
@@ -136,10 +137,10 @@ class Steps(NamedTuple):
 
 def first_step(
     field: Field,
-    t0: Array,
-    y0: Array,
+    t0: Any,
+    y0: Any,
     sign: ArrayLike = 1.0,
-    order: float = 5.0,
+    order: ArrayLike = 5.0,
     rtol: ArrayLike = 1e-6,
     atol: ArrayLike = 1e-6,
 ) -> Float[Array, ""]:
@@ -147,7 +148,8 @@ def first_step(
 
     $$ h = 0.01\, d_0 / d_1, \qquad h_1 = (0.01 / \max(d_1, d_2))^{1/k}, \qquad \min(100\, h, h_1) $$
 
-    d_0, d_1 being the scaled sizes of y and f, d_2 that of the change of f over a step h of Euler, by h. It has no gradient.
+    d_0, d_1 being the scaled sizes of y and f, d_2 that of the change of f over a step h of Euler, by h. It is
+    differentiable; ``solve`` ignores that unless ``diff_h`` is on.
 
     Args:
         field: f(t, y).
@@ -161,6 +163,9 @@ def first_step(
     Returns:
         the length, positive.
 
+    Raises:
+        ValueError: tolerances that are negative or both 0, an order below 1, or a field of another shape than the state.
+
     Source:
         Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, section II.4.
 
@@ -171,6 +176,11 @@ def first_step(
         >>> round(float(h), 4)
         0.3981
     """
+    t0, y0 = arguments.real("t0", t0, ()), arguments.real("y0", y0)
+    _check(y0, t0, t0 + 1, rtol, atol, None, None)
+    order = arguments.real("order", order, (), low=1)
+    rtol, atol = jnp.asarray(rtol, y0.dtype), jnp.asarray(atol, y0.dtype)
+    _check_field(field, t0, y0)
     scale, slope = atol + rtol * jnp.abs(y0), field(t0, y0)
     d0, d1 = (root(((z / scale) ** 2).mean()) for z in (y0, slope))
     small = (d0 < 1e-5) | (d1 < 1e-5)
@@ -180,20 +190,38 @@ def first_step(
     most = jnp.maximum(d1, d2)
     known = most > 1e-15
     longer = jnp.where(known, (0.01 / jnp.where(known, most, 1)) ** (1 / order), jnp.maximum(_SHORTEST, 1e-3 * h))
-    return lax.stop_gradient(jnp.minimum(100 * h, longer))
+    return jnp.minimum(100 * h, longer)
+
+
+def _check_field(field: Field, t: Array, y: Array) -> None:
+    """Check that a field takes the state and returns a slope of its shape.
+
+    Raises:
+        ValueError: the field cannot be called with the state, or returns something else.
+    """
+    try:
+        slope = jax.eval_shape(field, t, y)
+    except (TypeError, ValueError, IndexError) as error:
+        raise ValueError(f"field cannot be called with a time and a state of shape {y.shape}: {error}") from error
+    shape = getattr(slope, "shape", None)
+    if shape != y.shape or not jnp.issubdtype(slope.dtype, jnp.inexact):
+        kind = f"an array of shape {shape} and type {slope.dtype}" if shape is not None else f"a {type(slope).__name__}"
+        raise ValueError(
+            f"field returns {kind} for a state of shape {y.shape} and type {y.dtype}: it must return its slope"
+        )
 
 
 @chosen
 def problem(
     field: Field | Stepper,
-    y0: ArrayLike,
-    t0: ArrayLike = 0.0,
-    t1: ArrayLike = 1.0,
+    y0: Any,
+    t0: Any = 0.0,
+    t1: Any = 1.0,
     *,
-    rtol: ArrayLike = 1e-6,
-    atol: ArrayLike = 1e-6,
-    h0: ArrayLike | None = None,
-    stops: ArrayLike | None = None,
+    rtol: Any = 1e-6,
+    atol: Any = 1e-6,
+    h0: Any = None,
+    stops: Any = None,
     method: Pair | Tableau = TSIT5,
     controller: Controller = Controller(),  # noqa: B008  # immutable
     beside: Field | None = None,
@@ -219,7 +247,7 @@ def problem(
         the problem, for ``SOLVING`` and a loop.
 
     Raises:
-        ValueError: ends, tolerances, a first step or a y0 that can't be.
+        ValueError: ends, tolerances, a first step or a y0 that can't be, or a field whose slope has another shape than y0.
 
     Source:
         Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, section II.4.
@@ -236,6 +264,11 @@ def problem(
         y0 = y0.astype(float)
     dtype = y0.dtype
     _check(y0, t0, t1, rtol, atol, h0, stops)
+    if not diff_h:
+        rtol, atol, h0, controller = refuse_derivative(
+            (rtol, atol, h0, controller),
+            "rtol, atol, h0 and controller act through the lengths of the steps, which are constants: set diff_h=True",
+        )
     step = field if isinstance(field, Stepper) and hasattr(field, "begin") else RungeKutta(field, pair(method), beside)
     begin, ends = jnp.asarray(t0, dtype), jnp.atleast_1d(jnp.asarray(t1 if stops is None else stops, dtype))
     if h0 is None:
@@ -243,6 +276,9 @@ def problem(
             raise ValueError("h0 = None, but the first step is found for Runge-Kutta steps alone: give h0")
         sign = jnp.where(ends[-1] >= begin, 1, -1).astype(dtype)
         h0 = first_step(step.field, begin, y0, sign, step.order, rtol, atol)
+        h0 = h0 if diff_h else lax.stop_gradient(h0)
+    elif isinstance(step, RungeKutta):
+        _check_field(step.field, begin, y0)
     first, relative, absolute = (jnp.asarray(value, dtype) for value in (h0, rtol, atol))
     controller = Controller(*(jnp.asarray(value, dtype) for value in controller))
     return Problem(step, y0, begin, ends, first, relative, absolute, controller, diff_h)
@@ -352,14 +388,14 @@ SOLVING = Method(_init, attempt, _done, _told)
 @chosen
 def solve(
     field: Field | Stepper,
-    y0: ArrayLike,
-    t0: ArrayLike = 0.0,
-    t1: ArrayLike = 1.0,
+    y0: Any,
+    t0: Any = 0.0,
+    t1: Any = 1.0,
     *,
-    rtol: ArrayLike = 1e-6,
-    atol: ArrayLike = 1e-6,
-    h0: ArrayLike | None = None,
-    stops: ArrayLike | None = None,
+    rtol: Any = 1e-6,
+    atol: Any = 1e-6,
+    h0: Any = None,
+    stops: Any = None,
     max_steps: int = 256,
     method: Pair | Tableau = TSIT5,
     controller: Controller = Controller(),  # noqa: B008  # immutable
@@ -371,7 +407,8 @@ def solve(
     """Solve $y' = f(t, y)$ from y(t0) to y(t1), with error and stiffness of every step.
 
     Works under ``jit``, ``vmap`` and ``grad``. Under ``vmap`` all steps up to max_steps are computed.
-    A rejected step that is not finite makes gradients NaN.
+    A rejected step that is not finite makes gradients NaN. Gradients are those of the steps that were taken, whose lengths
+    are constants unless ``diff_h`` is on: rtol, atol, h0 and controller then have no derivative, which raises an error.
 
     Args:
         field: f(t, y), an ``eqx.Module`` where its parameters are to be traced; or a ``Stepper``.
@@ -394,7 +431,8 @@ def solve(
         the solution with all its steps.
 
     Raises:
-        ValueError: ends, tolerances, a first step or a y0 that can't be, max_steps below 1.
+        ValueError: ends, tolerances, a first step or a y0 that can't be, a field whose slope has another shape than y0,
+            max_steps below 1.
         RuntimeError: max_steps were too few, or 20 steps in a row were not finite.
 
     Source:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from lab.ode.tableaus import Tableau
+from lab.ode.tableaus import Tableau, pair
 
 _SHORT = 256  # numbers of a vector whose length is one sum with that of others
 
@@ -74,12 +74,12 @@ class RungeKutta(eqx.Module):
 
     Attributes:
         field: f(t, y).
-        tableau: the pair.
+        tableau: the pair, or its name.
         beside: r(t, y), integrated along y by the same weights; it has no part in the error. None for nothing.
     """
 
     field: Any
-    tableau: Tableau = eqx.field(static=True)
+    tableau: Tableau = eqx.field(static=True, converter=pair)
     beside: Any = None
 
     @property

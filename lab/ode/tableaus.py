@@ -17,8 +17,9 @@ Shampine, *Some practical Runge-Kutta formulas*, 1986 (its error estimate).
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import jax
 import numpy as np
-from jax.typing import ArrayLike
+from jax.core import Tracer
 
 from lab.choices import chosen
 
@@ -52,7 +53,7 @@ class Tableau:
         return len(self.b) - 1
 
 
-def amplification(tableau: Tableau, z: ArrayLike) -> Any:
+def amplification(tableau: Tableau, z: Any) -> Any:
     r"""By what a step of $y' = \lambda y$ multiplies y: $R(z) = 1 + z\, b^T (I - zA)^{-1} 1$ with $z = \lambda h$.
 
     Args:
@@ -60,7 +61,10 @@ def amplification(tableau: Tableau, z: ArrayLike) -> Any:
         z: of any shape, real or complex.
 
     Returns:
-        R(z), elementwise; of numpy.
+        R(z), elementwise; of numpy, but for a jax array, in which it is differentiable.
+
+    Raises:
+        ValueError: z that is not finite.
 
     Source:
         Hairer and Wanner, Solving Ordinary Differential Equations II, section IV.2.
@@ -70,7 +74,9 @@ def amplification(tableau: Tableau, z: ArrayLike) -> Any:
         >>> round(float(ode.amplification(ode.TSIT5, -0.1)), 6)  # exp(-0.1)
         0.904837
     """
-    s, z = len(tableau.b), np.asarray(z)
+    s, z = len(tableau.b), z if isinstance(z, jax.Array) else np.asarray(z)
+    if z.dtype.kind not in "fciu" or (not isinstance(z, Tracer) and not np.isfinite(np.asarray(z)).all()):
+        raise ValueError("z must be an array of finite real or complex numbers")
     powers, power = [], np.ones(s)
     for _ in range(s):
         powers.append(tableau.b @ power)

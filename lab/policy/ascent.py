@@ -32,7 +32,8 @@ from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.inputs import listed, shown
-from lab.numerics import random
+from lab.numerics import arguments, random
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.host import placed
 from lab.numerics.iterate import Loop, Method, Reason, pure
 
@@ -145,8 +146,7 @@ def sampled(
     """
     curvature_batch = batch if curvature_batch is None else curvature_batch
     for name, n in (("batch", batch), ("curvature_batch", curvature_batch)):
-        if n < 1:
-            raise ValueError(f"{name} = {n}, but an estimate needs at least one episode")
+        arguments.whole(name, n, 1)
         if n < 2 and baseline == "others":
             raise ValueError(
                 f"{name} = {n}, but a baseline from the other episodes needs at least 2: take more, or the baseline 'none'"
@@ -386,7 +386,7 @@ CLIMB = Method(_init, _step, _done, _measure)
 
 def ascend(
     oracle: Oracle,
-    start: Float[Array, "k d"],
+    start: Any,
     keys: Key[Array, " k"],
     *,
     rules: Sequence[str | Rule] = tuple(RULES),
@@ -420,8 +420,8 @@ def ascend(
         theta (rules, k, d), and a log of some updates.
 
     Raises:
-        ValueError: a number that is not allowed, an unknown rule; a return or parameters that are not finite, with the
-            update, the rule and the seed.
+        ValueError: a number that is not allowed, starts or keys that do not fit, an unknown rule; a return or parameters that
+            are not finite, with the update, the rule and the seed.
 
     Source:
         Fatkhullin, Barakat, Kireeva and He (2023); Cutkosky and Mehta (2020).
@@ -448,15 +448,25 @@ def ascend(
         raise ValueError(
             "rules must be at least one, and those with a correction (HARPG) the last ones: put them in order"
         )
-    if updates < 1:
-        raise ValueError(f"updates = {updates}, but there must be at least one")
-    lengths = [*g0] if isinstance(g0, Sequence) else [g0] * len(those)
+    updates = arguments.whole("updates", updates, 1)
+    start = arguments.real("start", start, (None, None))
+    if keys.shape != start.shape[:1]:
+        raise ValueError(f"keys have shape {keys.shape}: one key for each of the {len(start)} starts is needed")
+    lengths: list[Any] = [*g0] if isinstance(g0, Sequence) else [g0] * len(those)
     if len(lengths) != len(those):
         raise ValueError(f"g0 has {len(lengths)} numbers for {len(those)} rules: give one, or one for each")
     for length in lengths:
         _positive("g0", length)
     _positive("eta0", eta0, 1.0)
     at = places(updates) if at is None else np.asarray(at)
+    if at.ndim != 1 or not at.size or (np.diff(at) <= 0).any() or at[0] < 0 or at[-1] >= updates:
+        raise ValueError(
+            f"at = {at.tolist()} is not allowed: at must have rising whole numbers from 0 to {updates - 1}"
+        )
+    start, lengths, eta0 = refuse_derivative(
+        (start, [jnp.asarray(length, float) for length in lengths], jnp.asarray(eta0, float)),
+        "a climb on drawn episodes has no derivative in lab.policy.ascend",
+    )
     climb = Climb(
         oracle,
         _rows(those, lengths),

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.inputs import listed, shown
-from lab.numerics import random
+from lab.numerics import arguments, random
 
 from .mdp import MDP
 from .policies import drawn as _drawn
@@ -277,8 +277,7 @@ def own(step: Callable[..., Any], start: Any, actions: int, *, kind: Kind = "dis
         >>> walk.observations, float(walk.step(jax.random.key(0), jnp.array(0.0), 1).state)
         (1, 0.5)
     """
-    if actions < 1:
-        raise ValueError(f"actions = {actions}, but there must be at least one")
+    actions = arguments.whole("actions", actions, 1)
     takes_key = len(inspect.signature(step).parameters) > 2
     fixed = None if callable(start) else jax.tree.map(lambda x: jnp.asarray(x, float), start)
     begin = start if callable(start) else lambda key: fixed

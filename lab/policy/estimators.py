@@ -22,6 +22,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from lab.choices import chosen
+from lab.numerics import arguments
+from lab.numerics.differentiation import refuse_derivative
 
 from .policies import Policy
 from .rollouts import Episode
@@ -82,9 +84,10 @@ def dice(
     return (discounted(batch, discount) * ratio(whole) + less * batch.alive * (1 - ratio(each))).sum(axis=1)
 
 
+@arguments.arrays(discount=arguments.NOT_NEGATIVE)
 def gradient(
-    policy: Policy, theta: Parameters, batch: Episode, discount: ArrayLike, less: ArrayLike = 0.0
-) -> Parameters:
+    policy: Policy, theta: Float[Array, " d"], batch: Episode, discount: ArrayLike, less: ArrayLike = 0.0
+) -> Float[Array, " d"]:
     r"""The mean of $g = \nabla \Phi$ over the batch, $\Phi = \sum_h (Q_h - b_h) \log \pi_\theta(a_h|s_h)$.
 
     Args:
@@ -97,6 +100,9 @@ def gradient(
     Returns:
         the estimate (d,), unbiased where the baseline does not know the actions.
 
+    Raises:
+        ValueError: theta or a baseline that does not fit or is not finite, or a negative discount.
+
     Source:
         Baxter and Bartlett (2001).
 
@@ -108,7 +114,18 @@ def gradient(
         >>> policy.gradient(one, jnp.zeros(2), batch, 1.0)  # 2 (e_1 - pi)
         Array([-1.,  1.], dtype=float64)
     """
+    less = _checked(policy, theta, batch, less)
     return jax.grad(lambda x: phi(policy, x, batch, discount, less).mean())(theta)
+
+
+def _checked(policy: Policy, theta: Array, batch: Episode, less: ArrayLike) -> Array:
+    """The baseline as an array, if theta and it fit the policy and the batch."""
+    if theta.shape != (policy.size,):
+        raise ValueError(f"theta has shape {theta.shape}: the policy has ({policy.size},) parameters")
+    less, shape = arguments.real("less", less), batch.rewards.shape
+    if less.ndim and less.shape not in (shape, (1, shape[-1])):
+        raise ValueError(f"less has shape {less.shape}: one number, {(1, shape[-1])} or {shape} are needed")
+    return less
 
 
 def gradients(
@@ -128,12 +145,16 @@ def _alone(episode: Episode) -> Episode:
     return jax.tree.map(lambda x: x[None], episode)
 
 
+_DICE = "a derivative of DiCE estimates the third derivative of J, not that of the product: use kind='product'"
+
+
 @chosen
+@arguments.arrays(discount=arguments.NOT_NEGATIVE)
 def hvp(
     policy: Policy,
-    theta: Parameters,
+    theta: Float[Array, " d"],
     batch: Episode,
-    v: Parameters,
+    v: Float[Array, " d"],
     discount: ArrayLike,
     less: ArrayLike = 0.0,
     kind: Curvature = "product",
@@ -155,7 +176,7 @@ def hvp(
         the estimate (d,) of the Hessian of J times v.
 
     Raises:
-        ValueError: another word for the kind.
+        ValueError: another word for the kind; theta, v or a baseline that does not fit or is not finite; a negative discount.
 
     Source:
         Shen et al. (2019); Foerster et al. (2018), of ``dice``.
@@ -168,7 +189,10 @@ def hvp(
         >>> policy.hvp(one, jnp.zeros(2), batch, jnp.array([0.0, 1.0]), 1.0).round(9)  # p (1 - p) (1 - 2 p) = 0
         Array([0., 0.], dtype=float64)
     """
+    less = _checked(policy, theta, batch, less)
     if kind == "dice":
+        theta, seen, done = refuse_derivative((theta, batch.observations, batch.actions), _DICE)
+        batch = batch._replace(observations=seen, actions=done)
         return jax.jvp(jax.grad(lambda x: dice(policy, x, batch, discount, less).mean()), (theta,), (v,))[1]
     along = jax.jvp(lambda x: log_probs(policy, x, batch).sum(axis=1), (theta,), (v,))[1]
 

@@ -11,13 +11,16 @@ $$ J = -\sum_h \gamma^h \big( \mathrm{tr}\, \Sigma_h (Q + K^\top R K) + \sigma^2
 Fazel, Ge, Kakade, Mesbahi, *Global Convergence of Policy Gradient Methods for the Linear Quadratic Regulator*, ICML 2018.
 """
 
+from functools import partial
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from lab.numerics import random
+from lab.numerics import arguments, random
 
 from .environments import Moved, Plane
 from .policies import Gaussian
@@ -26,12 +29,14 @@ from .policies import Gaussian
 class LQR(eqx.Module):
     """A linear system with quadratic costs; ``double_integrator`` is one. Square roots of covariances are Cholesky factors."""
 
-    A: Float[Array, "n n"]
-    B: Float[Array, "n m"]
-    Q: Float[Array, "n n"]
-    R: Float[Array, "m m"]
-    noise: Float[Array, "n n"]  # square root of W
-    first: Float[Array, "n n"]  # square root of the covariance of the first state
+    A: Float[Array, "n n"] = eqx.field(converter=partial(arguments.real, "A"))
+    B: Float[Array, "n m"] = eqx.field(converter=partial(arguments.real, "B"))
+    Q: Float[Array, "n n"] = eqx.field(converter=partial(arguments.real, "Q"))
+    R: Float[Array, "m m"] = eqx.field(converter=partial(arguments.real, "R"))
+    noise: Float[Array, "n n"] = eqx.field(converter=partial(arguments.real, "noise"))  # square root of W
+    first: Float[Array, "n n"] = eqx.field(
+        converter=partial(arguments.real, "first")
+    )  # of the first state's covariance
 
     kind = "continuous"
     plane = Plane(("position", "velocity"), (-2.0, 2.0), (-2.0, 2.0))
@@ -61,7 +66,7 @@ class LQR(eqx.Module):
         return jnp.pad(jnp.stack([u, v])[: self.observations], (0, max(0, self.observations - 2)))
 
 
-def double_integrator(tau: float = 0.25) -> LQR:
+def double_integrator(tau: ArrayLike = 0.25) -> LQR:
     r"""A mass that is pushed: position and velocity, steps of ``tau`` seconds, a little noise.
 
     $$ s_{h+1} = \begin{pmatrix} 1 & \tau \\ 0 & 1 \end{pmatrix} s_h
@@ -75,6 +80,9 @@ def double_integrator(tau: float = 0.25) -> LQR:
     Returns:
         the system.
 
+    Raises:
+        ValueError: tau that is not positive.
+
     Source:
         Fazel, Ge, Kakade and Mesbahi (2018), of linear systems.
 
@@ -83,7 +91,7 @@ def double_integrator(tau: float = 0.25) -> LQR:
         >>> policy.double_integrator(0.5).B.tolist()
         [[0.125], [0.5]]
     """
-    eye = jnp.eye(2)
+    eye, tau = jnp.eye(2), arguments.real("tau", tau, (), low=0, strict=True)
     a, b = jnp.array([[1.0, tau], [0.0, 1.0]]), jnp.array([[tau**2 / 2], [tau]])
     return LQR(a, b, eye, 0.1 * jnp.eye(1), 0.05 * eye, eye)
 
@@ -93,15 +101,22 @@ def linear(system: LQR, sigma: float) -> Gaussian:
     return Gaussian((system.observations, system.actions), bias=False, sigma=sigma)
 
 
-def value(system: LQR, K: Float[Array, "m n"], sigma: ArrayLike, horizon: int, discount: ArrayLike) -> Float[Array, ""]:
+def value(system: LQR, K: Any, sigma: ArrayLike, horizon: int, discount: ArrayLike) -> Float[Array, ""]:
     """J, exactly."""
     return value_and_gradient(system, K, sigma, horizon, discount)[0]
 
 
 def value_and_gradient(
-    system: LQR, K: Float[Array, "m n"], sigma: ArrayLike, horizon: int, discount: ArrayLike
+    system: LQR, K: Any, sigma: ArrayLike, horizon: int, discount: ArrayLike
 ) -> tuple[Float[Array, ""], Float[Array, "m n"]]:
-    """J and its gradient in K, exactly."""
+    """J and its gradient in K, exactly.
+
+    Raises:
+        ValueError: a horizon below 1, a negative sigma or discount, or K that does not fit or is not finite.
+    """
+    K = arguments.real("K", K, (system.actions, system.observations))
+    horizon = arguments.whole("horizon", horizon, 1)
+    sigma, discount = arguments.real("sigma", sigma, (), low=0), arguments.real("discount", discount, (), low=0)
     closed = system.A + system.B @ K
     each = system.Q + K.T @ system.R @ K
     spread = jnp.asarray(sigma, K.dtype) ** 2

@@ -9,6 +9,7 @@ with $d_h$ the law of the state at step h. Fatkhullin, Barakat, Kireeva, He, ICM
 Sutton, McAllester, Singh and Mansour, 2000.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -18,6 +19,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from lab.numerics import arguments
 from lab.numerics.host import placed
 
 _MOST = 2_000_000  # trajectories that are enumerated
@@ -26,9 +28,9 @@ _MOST = 2_000_000  # trajectories that are enumerated
 class MDP(eqx.Module):
     """Transitions P(s'|s, a), rewards R(s, a) and the law of the first state; ``checked`` makes one of arrays."""
 
-    transitions: Float[Array, "S A S"]
-    rewards: Float[Array, "S A"]
-    start: Float[Array, " S"]
+    transitions: Float[Array, "S A S"] = eqx.field(converter=partial(arguments.real, "transitions"))
+    rewards: Float[Array, "S A"] = eqx.field(converter=partial(arguments.real, "rewards"))
+    start: Float[Array, " S"] = eqx.field(converter=partial(arguments.real, "start"))
 
 
 class Values(NamedTuple):
@@ -75,8 +77,14 @@ def checked(transitions: Any, rewards: Any, start: Any) -> MDP:
     return MDP(*map(placed, (p / p.sum(axis=-1, keepdims=True), r, rho / rho.sum())))
 
 
+@arguments.arrays(discount=arguments.NOT_NEGATIVE)
 def values(mdp: MDP, theta: Float[Array, "S A"], horizon: int, discount: ArrayLike) -> Values:
-    r"""$Q_h = R + \gamma P V_{h+1}$, $V_h = \sum_a \pi Q_h$, from $V_H = 0$ back."""
+    r"""$Q_h = R + \gamma P V_{h+1}$, $V_h = \sum_a \pi Q_h$, from $V_H = 0$ back.
+
+    Raises:
+        ValueError: a horizon below 1, a negative discount, or theta that does not fit or is not finite.
+    """
+    horizon = _checked_horizon(mdp, theta, horizon)
     policy = jax.nn.softmax(theta, axis=1)
 
     def back(after: Array, _: None) -> tuple[Array, Values]:
@@ -87,26 +95,35 @@ def values(mdp: MDP, theta: Float[Array, "S A"], horizon: int, discount: ArrayLi
     return jax.lax.scan(back, jnp.zeros_like(mdp.start), None, length=horizon, reverse=True)[1]
 
 
+def _checked_horizon(mdp: MDP, theta: Array, horizon: int) -> int:
+    if theta.shape != mdp.rewards.shape:
+        raise ValueError(f"theta has shape {theta.shape}: shape {mdp.rewards.shape} is needed, as of the rewards")
+    return arguments.whole("horizon", horizon, 1)
+
+
+@arguments.arrays()
 def visits(mdp: MDP, theta: Float[Array, "S A"], horizon: int) -> Float[Array, "H S"]:
-    """The law of the state at each step."""
+    """The distribution of the state at each step."""
+    horizon = _checked_horizon(mdp, theta, horizon)
     moves = jnp.einsum("sa,sat->st", jax.nn.softmax(theta, axis=1), mdp.transitions)
     return jax.lax.scan(lambda law, _: (law @ moves, law), mdp.start, None, length=horizon)[1]
 
 
-def value(mdp: MDP, theta: Float[Array, "S A"], horizon: int, discount: ArrayLike) -> Float[Array, ""]:
+def value(mdp: MDP, theta: Any, horizon: int, discount: ArrayLike) -> Float[Array, ""]:
     """J, exactly."""
     return mdp.start @ values(mdp, theta, horizon, discount).state[0]
 
 
-def gradient(mdp: MDP, theta: Float[Array, "S A"], horizon: int, discount: ArrayLike) -> Float[Array, "S A"]:
+def gradient(mdp: MDP, theta: Any, horizon: int, discount: ArrayLike) -> Float[Array, "S A"]:
     """The gradient of J by the policy gradient theorem, exactly."""
     return value_and_gradient(mdp, theta, horizon, discount)[1]
 
 
 def value_and_gradient(
-    mdp: MDP, theta: Float[Array, "S A"], horizon: int, discount: ArrayLike
+    mdp: MDP, theta: Any, horizon: int, discount: ArrayLike
 ) -> tuple[Float[Array, ""], Float[Array, "S A"]]:
     """J and its gradient, exactly."""
+    theta = arguments.real("theta", theta)
     told = values(mdp, theta, horizon, discount)
     weights = visits(mdp, theta, horizon) * jnp.asarray(discount, theta.dtype) ** jnp.arange(horizon)[:, None]
     policy = jax.nn.softmax(theta, axis=1)
@@ -114,23 +131,26 @@ def value_and_gradient(
     return mdp.start @ told.state[0], slope
 
 
-def hessian(mdp: MDP, theta: Float[Array, "S A"], horizon: int, discount: ArrayLike) -> Float[Array, "d d"]:
+def hessian(mdp: MDP, theta: Any, horizon: int, discount: ArrayLike) -> Float[Array, "d d"]:
     """The Hessian of J in the flat parameters, exactly."""
+    theta = arguments.real("theta", theta)
     flat = theta.reshape(-1)
     return jax.jacfwd(lambda x: gradient(mdp, x.reshape(theta.shape), horizon, discount).reshape(-1))(flat)
 
 
-def occupancy(mdp: MDP, theta: Float[Array, "S A"], horizon: int, discount: ArrayLike) -> Float[Array, " S"]:
+def occupancy(mdp: MDP, theta: Any, horizon: int, discount: ArrayLike) -> Float[Array, " S"]:
     r"""The discounted law of the state, $\sum_h \gamma^h d_h / \sum_h \gamma^h$."""
-    weights = jnp.asarray(discount, theta.dtype) ** jnp.arange(horizon)
+    theta = arguments.real("theta", theta)
+    weights = jnp.asarray(discount, theta.dtype) ** jnp.arange(arguments.whole("horizon", horizon, 1))
     return weights @ visits(mdp, theta, horizon) / weights.sum()
 
 
-def fisher(mdp: MDP, theta: Float[Array, "S A"], horizon: int, discount: ArrayLike) -> Float[Array, "d d"]:
+def fisher(mdp: MDP, theta: Any, horizon: int, discount: ArrayLike) -> Float[Array, "d d"]:
     r"""$F = E\,[\nabla \log \pi\, \nabla \log \pi^\top]$ over the discounted occupancy, in the flat parameters.
 
     It has a block $d(s)\,(\mathrm{diag}\,\pi_s - \pi_s \pi_s^\top)$ for each state, hence a null direction for each.
     """
+    theta = arguments.real("theta", theta)
     policy = jax.nn.softmax(theta, axis=1)
     blocks = jax.vmap(jnp.diag)(policy) - policy[:, :, None] * policy[:, None, :]
     law = occupancy(mdp, theta, horizon, discount)
@@ -144,6 +164,8 @@ def optimum(mdp: MDP, horizon: int, discount: ArrayLike) -> Float[Array, ""]:
     def back(after: Array, _: None) -> tuple[Array, None]:
         return (mdp.rewards + discount * mdp.transitions @ after).max(axis=1), None
 
+    horizon = arguments.whole("horizon", horizon, 1)
+    discount = arguments.real("discount", discount, (), low=0)
     return mdp.start @ jax.lax.scan(back, jnp.zeros_like(mdp.start), None, length=horizon)[0]
 
 

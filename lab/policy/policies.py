@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.numerics import random
+from lab.numerics import arguments, random
+from lab.numerics.differentiation import refuse_derivative
 
 type Parameters = Float[Array, " d"]
 _LAST = 0.1  # factor of the first weights of the last layer: all actions are about as likely
@@ -30,6 +31,18 @@ class Policy(Protocol):
     def init(self, key: PRNGKeyArray) -> Parameters: ...
     def sample(self, theta: Parameters, x: Array, key: PRNGKeyArray) -> Array: ...
     def log_prob(self, theta: Parameters, x: Array, action: Array) -> Float[Array, ""]: ...
+
+
+def check_sizes(sizes: tuple[int, ...]) -> None:
+    """Check the sizes of the layers of a policy.
+
+    Raises:
+        ValueError: fewer than two layers, or a size that is not a whole number of at least 1.
+    """
+    if len(sizes) < 2:
+        raise ValueError(f"sizes = {sizes!r} is not allowed: sizes must have observations first and actions last")
+    for size in sizes:
+        arguments.whole("sizes", size, 1)
 
 
 def _shapes(sizes: tuple[int, ...], bias: bool) -> list[tuple[int, int]]:
@@ -74,6 +87,9 @@ class Softmax(eqx.Module):
     sizes: tuple[int, ...] = eqx.field(static=True)
     bias: bool = eqx.field(static=True, default=True)
 
+    def __check_init__(self):
+        check_sizes(self.sizes)
+
     @property
     def size(self) -> int:
         return _count(self.sizes, self.bias)
@@ -85,7 +101,8 @@ class Softmax(eqx.Module):
         return _network(theta, x, self.sizes, self.bias)
 
     def sample(self, theta: Parameters, x: Float[Array, " n"], key: PRNGKeyArray) -> Int[Array, ""]:
-        return drawn(jax.nn.softmax(self.logits(theta, x)), key)
+        chances = jax.nn.softmax(self.logits(theta, x))
+        return drawn(refuse_derivative(chances, "a drawn action jumps: estimate with lab.policy.gradient instead"), key)
 
     def log_prob(self, theta: Parameters, x: Float[Array, " n"], action: Int[Array, ""]) -> Float[Array, ""]:
         # a product with a one-hot row: its derivative needs no scatter, which is slow on a CPU
@@ -104,6 +121,11 @@ class Gaussian(eqx.Module):
     sizes: tuple[int, ...] = eqx.field(static=True)
     bias: bool = eqx.field(static=True, default=True)
     sigma: float | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self):
+        check_sizes(self.sizes)
+        if self.sigma is not None:
+            arguments.real("sigma", self.sigma, (), low=0, strict=True)
 
     @property
     def size(self) -> int:
@@ -145,7 +167,7 @@ def network(kind: Literal["discrete", "continuous"], observations: int, actions:
         the policy.
 
     Raises:
-        ValueError: another word for the kind.
+        ValueError: another word for the kind, or a size below 1.
 
     Source:
         Sutton and Barto, Reinforcement Learning, on policy approximation.
@@ -155,7 +177,11 @@ def network(kind: Literal["discrete", "continuous"], observations: int, actions:
         >>> policy.network("discrete", 4, 2, (8,)).size  # 8 (4 + 1) + 2 (8 + 1)
         58
     """
-    sizes = (observations, *units, actions)
+    sizes = (
+        arguments.whole("observations", observations, 1),
+        *(arguments.whole("units", unit, 1) for unit in units),
+        arguments.whole("actions", actions, 1),
+    )
     return Softmax(sizes) if kind == "discrete" else Gaussian(sizes)
 
 
@@ -171,6 +197,9 @@ def tabular(states: int, actions: int) -> Softmax:
     Returns:
         the policy.
 
+    Raises:
+        ValueError: fewer than one state or action.
+
     Source:
         Fatkhullin, Barakat, Kireeva and He (2023), of the tabular softmax.
 
@@ -181,7 +210,7 @@ def tabular(states: int, actions: int) -> Softmax:
         >>> one.size, float(jnp.exp(one.log_prob(jnp.zeros(6), jnp.eye(3)[0], jnp.array(1))).round(9))
         (6, 0.5)
     """
-    return Softmax((states, actions), bias=False)
+    return Softmax((arguments.whole("states", states, 1), arguments.whole("actions", actions, 1)), bias=False)
 
 
 def drawn(chances: Float[Array, " k"], key: PRNGKeyArray) -> Int[Array, ""]:

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from lab.numerics import arguments
 
 from .policies import Gaussian, Policy, Softmax
 
@@ -38,7 +39,7 @@ class Shown(NamedTuple):
     episode: Episode
 
 
-def task(environment: Any, policy: Policy, horizon: int, discount: ArrayLike) -> Task:
+def task(environment: Any, policy: Policy, horizon: int, discount: Any) -> Task:
     r"""A task whose parts fit together: $J(\theta) = E \sum_{h < H} \gamma^h r_h$ is to be large.
 
     Args:
@@ -61,8 +62,9 @@ def task(environment: Any, policy: Policy, horizon: int, discount: ArrayLike) ->
         >>> policy.task(policy.named("CartPole"), policy.network("discrete", 4, 2, ()), 10, 0.99).horizon
         10
     """
-    if horizon < 1:
-        raise ValueError(f"horizon = {horizon}, but an episode has at least one step")
+    horizon = arguments.whole("horizon", horizon, 1)
+    if np.ndim(discount):
+        raise ValueError(f"discount has shape {np.shape(discount)}: one number is needed")
     if not isinstance(discount, Tracer) and not 0 < np.asarray(discount) <= 1:
         raise ValueError(f"discount = {discount}, but it must be above 0 and at most 1")
     wanted = {"discrete": Softmax, "continuous": Gaussian}[environment.kind]
@@ -81,10 +83,12 @@ def task(environment: Any, policy: Policy, horizon: int, discount: ArrayLike) ->
     return Task(environment, policy, horizon, jnp.asarray(discount, float))
 
 
-def rollout(task: Task, theta: Float[Array, " d"], key: PRNGKeyArray) -> Episode:
+def rollout(task: Task, theta: Any, key: PRNGKeyArray) -> Episode:
     """One episode $(s_0, a_0, r_0, s_1, ...)$ of at most H steps.
 
-    What an environment does after it is done is not seen, also where it begins again by itself.
+    What an environment does after it is done is not seen, also where it begins again by itself. Under a Gaussian policy the
+    episode is differentiable in theta, along the same noise; drawn actions of a softmax have no derivative, which raises an
+    error.
 
     Args:
         task: environment, policy and horizon.
@@ -93,6 +97,9 @@ def rollout(task: Task, theta: Float[Array, " d"], key: PRNGKeyArray) -> Episode
 
     Returns:
         observations (H, o), actions, rewards (H,), and whether the episode was still alive.
+
+    Raises:
+        ValueError: theta of another size than the policy has, or not finite.
 
     Source:
         Fatkhullin, Barakat, Kireeva and He (2023).
@@ -106,6 +113,8 @@ def rollout(task: Task, theta: Float[Array, " d"], key: PRNGKeyArray) -> Episode
         >>> policy.rollout(task, jnp.zeros(2), jax.random.key(0)).rewards.tolist()
         [0.0, 1.0, 2.0, 0.0]
     """
+    size = getattr(task.policy, "size", None)
+    theta = arguments.real("theta", theta, (size,))
     return _episode(task, theta, key, lambda state: None)[1]
 
 

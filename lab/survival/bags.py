@@ -1,6 +1,7 @@
 """Bags of patches of different sizes, kept end to end without padding."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from lab import precision
+from lab.numerics.differentiation import needs_values
 from lab.numerics.host import placed
 
 
@@ -36,7 +38,8 @@ class Bags(eqx.Module):
         return self.x[place], at < self.size[index][:, None]
 
 
-def bags(x: np.ndarray, bag: np.ndarray, time: np.ndarray, event: np.ndarray) -> Bags:
+@needs_values("Make the bags outside, and differentiate in their array x with eqx.tree_at or dataclasses.replace.")
+def bags(x: Any, bag: Any, time: Any, event: Any) -> Bags:
     r"""Check and build ``Bags``, on the host: sets $\{x_{i1}, ..., x_{i n_i}\}$ of patches, each with a time and an event.
 
     Args:

@@ -7,6 +7,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
+from lab.numerics.differentiation import refuse_derivative
+
 
 def real(values: Any) -> Float[Array, "..."]:
     """As real numbers; those that are keep their precision."""
@@ -40,6 +42,7 @@ def censored(
         ValueError: shapes that differ, also from those of ``others``, an event that is not 0 or 1, a time that is NaN.
     """
     given = [values for values in (time, event, present, *others) if values is not None]
+    time, event = refuse_derivative((time, event), "times count by their order, events are 0 or 1: both jump")
     shapes = {jnp.shape(values) for values in given}
     if len(shapes) != 1 or len(jnp.shape(time)) != 1:
         raise ValueError(f"one number for each bag is needed in all arguments, but their shapes are {sorted(shapes)}")

@@ -7,7 +7,7 @@ Sources: Cox, Regression Models and Life-Tables, JRSS B 1972; Breslow 1974 and E
 in Cross-Entropy-Based Training of Deep Survival Networks, PAMI 2020, for the discrete likelihood.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from lab.choices import choices, chosen
+from lab.numerics import arguments
 from lab.survival.censored import censored, check, real
 
 type Ties = Literal["breslow", "efron"] | str
@@ -64,6 +65,7 @@ def cox(
     """
     risk = real(risk)
     time, event, present = censored(time, event, present, risk)
+    check("risk", jnp.isfinite(risk), risk, present, "finite")
     event = event.astype(risk.dtype)
     later = -jnp.where(present, time, -jnp.inf)  # ascending from the latest; what is absent comes last, in no risk set
     order = jnp.argsort(later)
@@ -85,8 +87,7 @@ def cuts(time: ArrayLike, event: ArrayLike, bins: int = 4) -> Float[Array, " bin
         ValueError: an event that is not 0 or 1, fewer than 2 bins, no event, or so few different times of events that two
             ends coincide.
     """
-    if bins < 2:
-        raise ValueError(f"bins = {bins}, but at least 2 bins of time are needed")
+    bins = arguments.whole("bins", bins, 2)
     time, event, _ = censored(time, event)
     seen = jnp.where(event, time, jnp.nan)
     ends = jnp.nanquantile(seen, jnp.arange(1, bins) / bins)
@@ -123,12 +124,12 @@ def _log_survival(logits: Array) -> Array:
 
 
 def nll(
-    logits: Float[Array, "n bins"],
+    logits: Any,
     bin: ArrayLike,
     event: ArrayLike,
     present: ArrayLike | None = None,
     *,
-    alpha: float = 0.5,
+    alpha: ArrayLike = 0.5,
 ) -> Float[Array, ""]:
     r"""Mean negative log likelihood of hazards in bins of time.
 
@@ -162,15 +163,16 @@ def nll(
         >>> round(float(jnp.exp(-survival.nll(logits, jnp.array([1]), jnp.array([1])))), 9)
         0.25
     """
-    logits, bins = real(logits), logits.shape[1]
+    logits = arguments.real("logits", logits, (None, None), finite=False)
+    bins = logits.shape[1]
     number, event, present = censored(bin, event, present, logits[:, 0])
     event = event.astype(logits.dtype)
+    check("logits", jnp.isfinite(logits).all(axis=1), logits, present, "finite")
     check(
         "bin", (number >= 0) & (number < bins) & (number % 1 == 0), bin, present, f"a whole number from 0 to {bins - 1}"
     )
     bin = jnp.where(present, number, 0).astype(jnp.int32)
-    if not isinstance(alpha, Tracer) and not 0 <= alpha <= 1:
-        raise ValueError(f"alpha = {alpha}, but it is a share, from 0 to 1")
+    alpha = arguments.real("alpha", alpha, (), low=0, high=1, dtype=logits.dtype)
     floor = np.log(1e-7)
     log_s = jnp.pad(_log_survival(jnp.where(present[:, None], logits, 0)), ((0, 0), (1, 0)))  # from S(-1) = 1 on
     pick = lambda table, at: jnp.take_along_axis(table, at[:, None], axis=1)[:, 0]  # noqa: E731
@@ -216,6 +218,7 @@ def ranking(risk: ArrayLike, time: ArrayLike, event: ArrayLike, present: ArrayLi
     """
     risk = real(risk)
     time, event, present = censored(time, event, present, risk)
+    check("risk", jnp.isfinite(risk), risk, present, "finite")
     pair = event[:, None] & (time[:, None] < time[None, :]) & present[:, None] & present[None, :]
     right = jnp.where(pair, jax.nn.sigmoid(jnp.where(pair, risk[:, None] - risk[None, :], 0)), 0)
     return -right.sum() / jnp.maximum(1, pair.sum())

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from lab.numerics import arguments
 from lab.numerics.jit import jit
 from lab.survival import losses
 from lab.survival.bags import Bags
@@ -127,6 +128,7 @@ def bag_plan(
     return BagPlan(jnp.where(here[:, None], costs, jnp.nan), whole[:, :-1], whole[:, -1])
 
 
+@arguments.arrays(values=arguments.ANY)
 @jit
 def mean_by_kind(kind: Int[Array, "n width"], values: Float[Array, "n width"], kinds: int) -> Float[Array, " kinds"]:
     r"""The mean of a value over all patches of each kind, 0 where there is none.

@@ -13,6 +13,8 @@ from jax.scipy.special import erfc
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
+from lab.numerics import arguments
+from lab.numerics.differentiation import refuse_derivative
 from lab.survival.censored import censored, check, real, zero_or_one
 
 _EQUAL = 1e-8  # risks this close are tied
@@ -52,6 +54,7 @@ def cindex(risk: ArrayLike, time: ArrayLike, event: ArrayLike, present: ArrayLik
     risk = real(risk)
     time, event, present = censored(time, event, present, risk)
     check("risk", ~jnp.isnan(risk), risk, present, "a number")
+    risk = refuse_derivative(risk, "the C-index counts pairs and jumps: train on lab.survival.cox or ranking")
 
     def row(i):
         outlived = (time[i] < time) | ((time[i] == time) & ~event)
@@ -111,13 +114,14 @@ def kaplan_meier(
         Array([1.   , 0.75 , 0.375], dtype=float64)
     """
     time, event, present = censored(time, event, present)
+    at = refuse_derivative(arguments.real("at", at), "a Kaplan-Meier curve is a step function of time: it jumps")
     ordered, died, first, last, n = _by_time(time, event, present)
     at_risk = jnp.maximum(n - first, 1).astype(time.dtype)
     d = _once(died, first, last)
     left = at_risk - d
     s = jnp.cumprod(left / at_risk)
     v = jnp.cumsum(jnp.where(d > 0, d / (at_risk * jnp.where(left > 0, left, jnp.inf)), 0))
-    upto = jnp.searchsorted(ordered, real(at), side="right")
+    upto = jnp.searchsorted(ordered, at, side="right")
     s, v = (jnp.concatenate([jnp.full(1, before, time.dtype), values])[upto] for before, values in ((1, s), (0, v)))
     inside = (s < 1) & (s > 0)
     spread = jnp.where(inside, _Z * jnp.sqrt(v) / jnp.log(jnp.where(inside, s, 0.5)), 0)
@@ -184,7 +188,7 @@ def chi2_tail(chi2: ArrayLike) -> Float[Array, ""]:
 
 def above_median(risk: ArrayLike, present: ArrayLike | None = None) -> Bool[Array, " n"]:
     """The group of high risk: above the median of those present."""
-    risk = real(risk)
+    risk = refuse_derivative(real(risk), "the group of high risk jumps")
     here = jnp.ones(risk.shape, bool) if present is None else jnp.asarray(present).astype(bool)
     return here & (risk > jnp.nanmedian(jnp.where(here, risk, jnp.nan)))
 

@@ -33,6 +33,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.choices import choices, chosen
 from lab.numerics import Loop, Method, Reason, Run, pure, random
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.numerics.learning import ADAM, descend, rate
 from lab.survival import losses
@@ -404,6 +405,9 @@ def train(
         raise ValueError(f"batch = {batch}, but a loss that compares bags needs at least 2 of them")
     if epochs < 0:
         raise ValueError(f"epochs = {epochs}, but a training can't be shorter than 0")
+    bags, settings = refuse_derivative(
+        (bags, settings), "a training on random batches has no derivative: lab.survival.train"
+    )
     which = jnp.arange(bags.count) if which is None else jnp.asarray(which)
     dtype = bags.x.dtype
     known = not any(isinstance(each, Tracer) for each in (bags.event, which))

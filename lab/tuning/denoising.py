@@ -14,9 +14,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from lab.numerics import random
+from lab.numerics import arguments, random
 from lab.numerics.host import placed
 from lab.tuning.problem import Bilevel, Constants
 
@@ -147,7 +148,8 @@ def first_experts(seed: int, count: int = 8, side: int = 5) -> Float[Array, " p"
     return placed(np.concatenate([[0.0], np.full(count, -3.0), np.full(count, -3.5), filters.ravel()]))
 
 
-def psnr(x: Any, clean: Any, span: float = 1.0) -> Float[Array, " N"]:
+@arguments.arrays(span=arguments.POSITIVE)
+def psnr(x: Float[Array, "N H W"], clean: Float[Array, "N H W"], span: ArrayLike = 1.0) -> Float[Array, " N"]:
     r"""Peak signal to noise ratio of each image in dB: $10 \log_{10}(\mathrm{span}^2 / \mathrm{MSE})$.
 
     Args:
@@ -156,7 +158,10 @@ def psnr(x: Any, clean: Any, span: float = 1.0) -> Float[Array, " N"]:
         span: from black to white.
 
     Returns:
-        dB, (N,).
+        dB, (N,); infinite where the images are equal.
+
+    Raises:
+        ValueError: images that are not finite or differ in shape, or a span that is not positive.
 
     Source:
         Gonzalez and Woods, Digital Image Processing.
@@ -167,7 +172,7 @@ def psnr(x: Any, clean: Any, span: float = 1.0) -> Float[Array, " N"]:
         >>> tuning.psnr(jnp.full((1, 2, 2), 0.1), jnp.zeros((1, 2, 2))).round(6)
         Array([20.], dtype=float64)
     """
-    return 10 * jnp.log10(span**2 / jnp.mean((x - clean) ** 2, axis=(1, 2)))
+    return 10 * jnp.log10(jnp.asarray(span) ** 2 / jnp.mean((x - clean) ** 2, axis=(1, 2)))
 
 
 def noisy(clean: Any, level: Any, key: Any) -> Float[Array, "N H W"]:

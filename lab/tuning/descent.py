@@ -12,6 +12,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from lab.numerics import Loop, Method, Reason
+from lab.numerics.differentiation import refuse_derivative
 from lab.tuning import hypergradient, lower
 from lab.tuning.problem import Bilevel
 
@@ -210,6 +211,8 @@ def check(problem: Bilevel, theta: Array, eps: Any, delta: Any, alpha: Any, rule
         raise ValueError(f"theta has the shape {theta.shape}, but a vector of at least one hyperparameter is needed")
     numbers = {"eps": eps, "delta": delta, "alpha": alpha, "eps_min": rules.eps_min, "budget": rules.budget}
     for name, value in numbers.items():
+        if _known(value) and np.ndim(value):
+            raise ValueError(f"{name} has shape {np.shape(value)}: one number is needed")
         if _known(value) and not float(value) > 0:
             raise ValueError(f"{name} is {float(value):g}, but it must be above 0")
     eta, lam, rho, nu = rules.eta, rules.lam, rules.rho, rules.nu
@@ -250,6 +253,10 @@ def run(method: Method, task: Task, loop: Loop, strict: bool) -> Descent:
         ValueError: h is not finite at the start, or not strongly convex.
         Stalled: strict, and it ended before the stopping rule was met.
     """
+    task = refuse_derivative(
+        task,
+        "accepted steps and accuracies jump: a descent has no derivative; lab.tuning.implicit has the hypergradient",
+    )
     found = loop(method, task, max_iterations=task.rows)
     state = found.state
     descent = Descent(

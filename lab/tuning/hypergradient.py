@@ -18,8 +18,11 @@ import jax
 import jax.numpy as jnp
 import lineax
 import optimistix
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
+from lab.numerics import Reason, arguments, tell
+from lab.numerics.differentiation import refuse_derivative
 from lab.tuning.problem import Bilevel, Constants, curved, norm, pulled, slope
 
 CAP = 2000
@@ -89,14 +92,25 @@ class Slope(NamedTuple):
     cross: Float[Array, ""]  # ||J||
 
 
-def bound(known: Constants, inverse: Any, cross: Any, size: Any, pull: Any, eps: Any, delta: Any) -> Float[Array, ""]:
+def bound(
+    known: Constants, inverse: Any, cross: Any, size: Any, pull: Any, eps: Any, delta: Any
+) -> Float[Array, "..."]:
     """omega.
 
     Args:
+        known: constants of which mu and L_g are used.
         inverse, cross: L_Hinv and L_J, known or estimated.
         size, pull: ||J|| and ||grad g|| at the point.
         eps, delta: accuracies of the point and of the linear solve.
+
+    Raises:
+        ValueError: a negative number, or mu that is not positive.
     """
+    mu = arguments.real("known.mu", known.mu, low=0, strict=True)
+    given = {"known.upper": known.upper, "inverse": inverse, "cross": cross, "size": size, "pull": pull}
+    given |= {"eps": eps, "delta": delta}
+    upper, inverse, cross, size, pull, eps, delta = (arguments.real(*each, low=0) for each in given.items())
+    known = known._replace(mu=mu, upper=upper)
     factor = known.upper * size / known.mu + inverse * pull * size + cross * pull / known.mu
     return factor * eps + size / known.mu * delta + cross * known.upper / known.mu * eps**2
 
@@ -135,6 +149,7 @@ def secants(
     return jnp.where(scale > 0, norm(turned) / safe, 0.0), jnp.where(scale > 0, norm(tilted) / safe, 0.0)
 
 
+@arguments.arrays(tolerance=arguments.POSITIVE)
 def implicit(
     problem: Bilevel, theta: Float[Array, " p"], x: Float[Array, "..."], tolerance: float = 1e-12
 ) -> Float[Array, " p"]:
@@ -152,7 +167,13 @@ def implicit(
         tolerance: of Newton's method, relative and absolute.
 
     Returns:
-        the slope (p,).
+        the slope (p,), differentiable in theta and in the arrays of the problem.
+
+    Raises:
+        ValueError: theta or x that is not finite, or of the wrong shape.
+
+    Warns:
+        NotConverged: Newton's method did not find the minimiser.
 
     Source:
         Salehi, Mukherjee, Roberts and Ehrhardt (2023), of the slope.
@@ -165,11 +186,17 @@ def implicit(
         Array([-3.], dtype=float64)
     """
 
-    def loss(theta: Array) -> Array:
+    x = refuse_derivative(x, "the start of Newton's method has no effect on the slope that it finds")
+
+    def loss(theta: Array) -> tuple[Array, tuple[Array, Array]]:
         newton = optimistix.Newton(tolerance, tolerance, linear_solver=lineax.AutoLinearSolver(well_posed=True))
         root = optimistix.root_find(
             lambda x, theta: slope(problem, x, theta), newton, x, theta, max_steps=100, throw=False
         )
-        return problem.upper(root.value) + problem.penalty(theta)
+        told = jnp.asarray(root.result == optimistix.RESULTS.successful), jnp.asarray(root.stats["num_steps"])
+        return problem.upper(root.value) + problem.penalty(theta), told
 
-    return jax.grad(loss)(theta)
+    found, (reached, steps) = jax.grad(loss, has_aux=True)(theta)
+    if not isinstance(reached, Tracer) and not bool(reached):
+        tell("lab.tuning.implicit", Reason.MAX_ITERATIONS, steps)
+    return found

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from lab.numerics import Loop, Method, pure
+from lab.numerics import Loop, Method, arguments, pure
 from lab.tuning import descent, lower
 from lab.tuning.descent import Descent, Ending, Rules, State, Task, slope_at, spent
 from lab.tuning.problem import Bilevel
@@ -286,8 +286,9 @@ def minimise(
         >>> round(float(jnp.exp(found.theta[0])), 3)  # x = 3 / (1 + e^theta) is to be 1
         2.0
     """
-    theta, rules = jnp.asarray(theta), rules or Rules()
+    theta, rules = arguments.real("theta", theta, finite=False), rules or Rules()
     delta = eps if delta is None else delta
+    max_iterations = arguments.whole("max_iterations", max_iterations, 1)
     descent.check(problem, theta, eps, delta, alpha, rules)
     task = Task(problem, theta, eps, delta, alpha, rules, jnp.asarray(adaptive), jnp.int32(0), max_iterations)
     return descent.run(METHOD, task, loop, strict)

@@ -10,6 +10,7 @@ $\nabla f = -J^\top H^{-1} \nabla g(\hat x) + \nabla r$.
 
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -17,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from lab.numerics import random
+from lab.numerics import arguments, random
 
 _FEW = 32  # hyperparameters, up to which J is a matrix
 _POWER = 8  # iterations for the norm of J, of more
@@ -173,7 +174,7 @@ class Own(Bilevel):
 
     h: Callable = eqx.field(static=True)
     g: Callable = eqx.field(static=True)
-    x0: Array
+    x0: Array = eqx.field(converter=partial(arguments.real, "x0"))
     r: Callable | None = eqx.field(static=True, default=None)
     mu: Any = None
     smooth: Any = None

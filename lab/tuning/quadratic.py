@@ -9,8 +9,11 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from lab.numerics import arguments
 from lab.numerics.host import placed
 from lab.tuning.problem import Bilevel, Constants
 
@@ -65,28 +68,35 @@ def quadratic(a1: Any, a2: Any, a3: Any, b1: Any, b2: Any) -> Quadratic:
     """The problem of given matrices, with its constants.
 
     Raises:
-        ValueError: shapes do not fit, or A2 has no full column rank.
+        ValueError: shapes that do not fit, entries that are not finite, or A2 without full column rank; traced values are
+            not checked.
     """
-    a1, a2, a3, b1, b2 = (np.asarray(each, float) for each in (a1, a2, a3, b1, b2))
+    given = {"A1": a1, "A2": a2, "A3": a3, "b1": b1, "b2": b2}
+    a1, a2, a3, b1, b2 = (arguments.real(*each, dtype=float) for each in given.items())
     fits = a1.ndim == a2.ndim == a3.ndim == 2 and a1.shape[1] == a2.shape[1] and a3.shape[0] == a2.shape[0]
     if not fits or b1.shape != a1.shape[:1] or b2.shape != a2.shape[:1]:
         raise ValueError(
             f"A1, A2, A3, b1, b2 have the shapes {a1.shape}, {a2.shape}, {a3.shape}, {b1.shape}, {b2.shape}, but (m, d), "
             "(n, d), (n, p), (m,), (n,) are needed"
         )
-    spectrum = np.linalg.eigvalsh(a2.T @ a2)
+    if 0 in (*a1.shape, *a2.shape, *a3.shape):
+        raise ValueError(f"A1, A2 and A3 have the shapes {a1.shape}, {a2.shape}, {a3.shape}: none of them may be empty")
+    if any(isinstance(each, Tracer) for each in (a1, a2)):
+        spectrum, above, zero = jnp.linalg.eigvalsh(a2.T @ a2), jnp.linalg.eigvalsh(a1.T @ a1), jnp.zeros(())
+        return Quadratic(a1, a2, a3, b1, b2, Constants(spectrum[0], spectrum[-1], above[-1], zero, zero))
+    first, second = np.asarray(a1), np.asarray(a2)
+    spectrum = np.linalg.eigvalsh(second.T @ second)
     if spectrum[0] <= 1e-12 * spectrum[-1]:
         raise ValueError(
             f"h is not strongly convex: the least eigenvalue of A2^T A2 is {spectrum[0]:.3g}, but the columns of A2 must be "
             "independent"
         )
-    of_upper = float(np.linalg.eigvalsh(a1.T @ a1)[-1])
+    of_upper = float(np.linalg.eigvalsh(first.T @ first)[-1])
     mu, smooth, upper, zero = (placed(np.asarray(v)) for v in (spectrum[0], spectrum[-1], of_upper, 0.0))
-    matrices = (placed(a1), placed(a2), placed(a3))
-    return Quadratic(*matrices, placed(b1), placed(b2), Constants(mu, smooth, upper, zero, zero))
+    return Quadratic(a1, a2, a3, b1, b2, Constants(mu, smooth, upper, zero, zero))
 
 
-def random_quadratic(seed: int, n: int = 1000, d: int = 10, noise: float = 0.01) -> Quadratic:
+def random_quadratic(seed: int, n: int = 1000, d: int = 10, noise: ArrayLike = 0.01) -> Quadratic:
     r"""The experiment of the paper: matrices of uniform entries, right sides of points that are known but for noise.
 
     $$ h = \tfrac12 \|A_2 x + A_3 \theta - b_2\|^2, \qquad g = \tfrac12 \|A_1 x - b_1\|^2 $$
@@ -101,7 +111,7 @@ def random_quadratic(seed: int, n: int = 1000, d: int = 10, noise: float = 0.01)
         the problem, with its constants and its minimiser.
 
     Raises:
-        ValueError: A2 has no full column rank, as with n < d.
+        ValueError: A2 has no full column rank, as with n < d; counts below 1 or a negative noise.
 
     Source:
         Salehi, Mukherjee, Roberts and Ehrhardt (2023), of the experiment.
@@ -114,7 +124,9 @@ def random_quadratic(seed: int, n: int = 1000, d: int = 10, noise: float = 0.01)
         >>> bool(abs(problem.slope(theta)).max() < 1e-9), bool(least <= problem.loss(jnp.zeros(2)))
         (True, True)
     """
-    rng = np.random.default_rng(seed)
+    n, d = arguments.whole("n", n, 1), arguments.whole("d", d, 1)
+    noise = arguments.real("noise", noise, (), low=0)
+    rng = np.random.default_rng(arguments.whole("seed", seed, 0))
     a1, a2, a3 = (rng.uniform(size=(n, d)) for _ in range(3))
     x1, x2, theta = (rng.uniform(size=d) for _ in range(3))
     b1 = a1 @ x1 + noise * rng.normal(size=n)

@@ -7,6 +7,7 @@ without bounds, above a, below b, between a and b. A whole number is $\lfloor a 
 from a to b - 1; a strength on a logarithmic scale is $e^\lambda$.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -17,6 +18,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from lab.inputs import shown
+from lab.numerics import arguments
+from lab.numerics.differentiation import refuse_derivative
 
 
 class Range(eqx.Module):
@@ -52,7 +55,9 @@ class Range(eqx.Module):
 
     def value(self, lam: ArrayLike) -> Array:
         """r(lambda)."""
-        return jnp.floor(self.smooth(lam)) if self.whole else self.smooth(lam)
+        if not self.whole:
+            return self.smooth(lam)
+        return jnp.floor(refuse_derivative(self.smooth(lam), "a whole hyperparameter jumps: use Range.smooth"))
 
     def inverse(self, value: ArrayLike) -> np.ndarray:
         """lambda of a value; of a whole one, in the middle of those that it stands for.
@@ -88,7 +93,7 @@ def inverse_softplus(y: ArrayLike) -> Array:
     return y + jnp.log(-jnp.expm1(-y))
 
 
-def values(ranges: tuple[Range, ...], lam: Float[Array, "*batch h"]) -> Float[Array, "*batch h"]:
+def values(ranges: Sequence[Range], lam: Any) -> Float[Array, "*batch h"]:
     r"""$r(\lambda)$, each in its range.
 
     Args:
@@ -96,7 +101,10 @@ def values(ranges: tuple[Range, ...], lam: Float[Array, "*batch h"]) -> Float[Ar
         lam: (..., h), without bounds.
 
     Returns:
-        values (..., h).
+        values (..., h), differentiable but for whole ones.
+
+    Raises:
+        ValueError: lam that is not finite, or without a column for each range.
 
     Source:
         MacKay et al. (2019), of hyperparameters without bounds.
@@ -108,4 +116,7 @@ def values(ranges: tuple[Range, ...], lam: Float[Array, "*batch h"]) -> Float[Ar
         >>> tuning.values(ranges, jnp.zeros(3))
         Array([2., 1., 2.], dtype=float64)
     """
+    lam = arguments.real("lam", lam)
+    if lam.ndim < 1 or lam.shape[-1] != len(ranges):
+        raise ValueError(f"lam has shape {lam.shape}: shape (..., {len(ranges)}) is needed, one number for each range")
     return jnp.stack([each.value(lam[..., i]) for i, each in enumerate(ranges)], axis=-1)

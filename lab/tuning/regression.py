@@ -14,9 +14,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from lab.choices import chosen
+from lab.numerics import arguments
 from lab.numerics.host import placed
 from lab.tuning.problem import Bilevel, Constants
 
@@ -69,6 +71,7 @@ class Multinomial(Bilevel):
 
 
 @chosen
+@arguments.arrays()
 def multinomial(
     a: Float[Array, "n d"],
     labels: Int[Array, " n"],
@@ -98,7 +101,8 @@ def multinomial(
         the problem; x is (d, classes).
 
     Raises:
-        ValueError: labels that are no classes, or another word for the share.
+        ValueError: rows that are not finite or differ in width, labels that are no classes or do not fit the rows, or
+            another word for the share.
 
     Source:
         Pedregosa (2016), of the experiment; Bohning (1992), of the bound of the Hessian.
@@ -111,16 +115,26 @@ def multinomial(
         >>> round(float(problem.upper(jnp.zeros((1, 2)))), 6)  # log 2
         0.693147
     """
-    for name, each in (("labels", labels), ("others", others)):
+    classes = arguments.whole("classes", classes, 1)
+    for name, rows, each in (("a", a, labels), ("other", other, others)):
+        if 0 in rows.shape:
+            raise ValueError(f"{name} has shape {rows.shape}: at least one row and one column are needed")
+        name = "labels" if name == "a" else "others"
+        if isinstance(each, Tracer):
+            continue
         found = np.asarray(each)
         if found.min() < 0 or found.max() >= classes:
             raise ValueError(
                 f"{name} are {found.min()} to {found.max()}, but of {classes} classes they must be from 0 to {classes - 1}"
             )
+    if isinstance(a, Tracer) or isinstance(other, Tracer):
+        moments = [jnp.linalg.eigvalsh(each.T @ each / len(each))[-1] for each in (a, other)]
+        extent = jnp.stack([*moments, jnp.sqrt((a**2).sum(axis=1).max())])
+        return Multinomial(a, labels, other, others, extent, classes, share, bounds)
     rows = [np.asarray(each, float) for each in (a, other)]
     moments = [np.linalg.eigvalsh(each.T @ each / len(each))[-1] for each in rows]
     extent = np.array([*moments, np.sqrt((rows[0] ** 2).sum(axis=1).max())])
-    return Multinomial(a, labels, other, others, placed(extent.astype(rows[0].dtype)), classes, share, bounds)
+    return Multinomial(a, labels, other, others, placed(extent), classes, share, bounds)
 
 
 def entropy(x: Float[Array, "d c"], a: Float[Array, "n d"], labels: Int[Array, " n"]) -> Float[Array, ""]:

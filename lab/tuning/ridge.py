@@ -125,7 +125,8 @@ class Unit(NamedTuple):
 
     def gates(self, lam: ArrayLike) -> Float[Array, " r"]:
         """Of each hidden unit, at the penalty exp(lambda)."""
-        return jax.nn.sigmoid(2 * jnp.log(self.singular) - lam)
+        live = self.singular > 0
+        return jnp.where(live, jax.nn.sigmoid(2 * jnp.log(jnp.where(live, self.singular, 1)) - lam), 0)
 
     def weights(self, lam: ArrayLike) -> Float[Array, " d"]:
         """u = Q*(lambda)^T s*."""
@@ -135,11 +136,15 @@ class Unit(NamedTuple):
 def linear_network(part: Part) -> Unit:
     """The best response of a linear network to the penalty on its Jacobian, as gates of its hidden units.
 
+    Directions in which the rows do not extend (singular values below rounding) have output and gate 0.
+
     >>> Unit(jnp.eye(2), jnp.ones(2), jnp.array([1.0, 2.0])).gates(0.0).tolist()
     [0.5, 0.8]
     """
     left, singular, rotation = jnp.linalg.svd(part.x, full_matrices=False)
-    return Unit(rotation, left.T @ part.t / singular, singular)
+    live = singular > jnp.finfo(singular.dtype).eps * max(part.x.shape) * singular[0]
+    singular = jnp.where(live, singular, 0)
+    return Unit(rotation, jnp.where(live, left.T @ part.t / jnp.where(live, singular, 1), 0), singular)
 
 
 class RidgeTask(eqx.Module):

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from lab.choices import chosen
-from lab.numerics import Loop, Method, pure
+from lab.numerics import Loop, Method, arguments, pure
 from lab.tuning import descent, hypergradient, lower, maid
 from lab.tuning.descent import Descent, Ending, Rules, State, Task, spent
 from lab.tuning.problem import Bilevel, norm
@@ -131,8 +131,9 @@ def hoag(
         >>> round(float(tuning.hoag(line, jnp.zeros(1), alpha=1.0, max_iterations=60).theta[0]), 2)
         3.0
     """
-    theta, rules = jnp.asarray(theta), rules or Rules()
+    theta, rules = arguments.real("theta", theta, finite=False), rules or Rules()
     delta = eps if delta is None else delta
+    max_iterations = arguments.whole("max_iterations", max_iterations, 1)
     descent.check(problem, theta, eps, delta, alpha, rules)
     number = jnp.int32(SCHEDULES.index(schedule))
     task = Task(problem, theta, eps, delta, alpha, rules, jnp.array(False), number, max_iterations)

@@ -27,7 +27,8 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from lab.numerics import Loop, Method, Reason, random
+from lab.numerics import Loop, Method, Reason, arguments, random
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.learning import ADAM, descend
 from lab.tuning.ranges import inverse_softplus
 
@@ -229,15 +230,15 @@ def tune(
     loop: Loop,
     task: Task,
     key: PRNGKeyArray,
-    starts: Float[Array, "s h"],
+    starts: Any,
     *,
     frames: int = 150,
     every: int = 10,
-    sigma: ArrayLike = 0.5,
+    sigma: Any = 0.5,
     rates: Rates | None = None,
     rules: Rules | None = None,
     optimizer: optax.GradientTransformation = ADAM,
-    schedule: Float[Array, "s frames h"] | None = None,
+    schedule: Any = None,
     state: Course | None = None,
 ) -> Tuned:
     r"""Train a response from several starts of the hyperparameters, side by side, on the same draws.
@@ -264,7 +265,8 @@ def tune(
         what the task sees, lambda and sigma, by frame and start.
 
     Raises:
-        ValueError: a cycle without steps; a scale of 0 or less; an entropy weight below 0.
+        ValueError: starts or a schedule of the wrong shape or not finite; no frames, or no cycles in one; a cycle without
+            steps; a scale of 0 or less; an entropy weight below 0.
 
     Source:
         MacKay, Vicol, Lorraine, Duvenaud and Grosse (2019), algorithm 1.
@@ -281,8 +283,21 @@ def tune(
         sigma = 0, but perturbations need a scale above 0: give 0.5, say
     """
     rates, rules = rates or Rates(), rules or Rules()
-    check(rates, rules, sigma, followed=schedule is not None)
+    starts = arguments.real("starts", starts, (None, None))
+    frames, every = arguments.whole("frames", frames, 1), arguments.whole("every", every, 1)
     dtype = starts.dtype
+    if schedule is not None:
+        schedule = arguments.real("schedule", schedule, (len(starts), frames, starts.shape[1]), dtype=dtype)
+    if np.ndim(sigma) and np.shape(sigma) != (len(starts),):
+        raise ValueError(
+            f"sigma has shape {np.shape(sigma)}: one number, or one for each of {len(starts)} starts, is needed"
+        )
+    sigma = arguments.real("sigma", sigma, finite=False)
+    check(rates, rules, sigma, followed=schedule is not None)
+    starts, schedule, sigma, rates = refuse_derivative(
+        (starts, schedule, jnp.asarray(sigma, dtype), rates),
+        "a training on random batches has no derivative in lab.tuning.tune",
+    )
     made = Rates(*(jnp.asarray(rate, dtype) for rate in rates))
     scales = jnp.broadcast_to(jnp.asarray(sigma, dtype), starts.shape[:1])
     game = Game(task, key, starts, scales, made, schedule, optimizer, rules, frames, every)
