@@ -13,7 +13,7 @@ Source: Ma, Yang, Yang, Fu, Liu, *Solving Diffusion ODEs with Optimal Boundary C
 ICLR 2024; Jamieson, Talwalkar, *Non-stochastic Best Arm Identification*, AISTATS 2016 (successive halving).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -22,13 +22,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.core import Tracer
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.diffusion.schedules import Noise
 from lab.diffusion.walk import Sampler, walked
-from lab.inputs import shown
 from lab.numerics import Loop, Method, Reason, pure, random
+from lab.numerics.arguments import real, whole
 from lab.numerics.host import placed
+from lab.numerics.iterate import traceable
 from lab.numerics.jit import jit
 
 BLOCK = 1024  # pairs of a candidate and an image that are carried together
@@ -302,13 +304,12 @@ def search(
         >>> int(found.best), float(found.value)  # the one nearest to 0 adds least
         (1, 0.25)
     """
-    starts, z, given = jax.tree.map(jnp.asarray, (starts, z, given))
+    starts, z, given = real("starts", starts, ("K", "d")), *map(_rows_of, (z, given))
+    loop = traceable(loop)
     _check(walk, starts, z, given, (metric, *also))
     r = jax.tree.leaves(z)[0].shape[0]
-    if halving is not None and (isinstance(halving, bool) or not isinstance(halving, int | np.integer) or halving < 1):
-        raise ValueError(f"halving = {shown(halving)}, but the first round needs a whole number of pairs, at least one")
-    if isinstance(block, bool) or not isinstance(block, int | np.integer) or block < 1:
-        raise ValueError(f"block = {shown(block)}, but at least one pair must be carried at a time")
+    halving = None if halving is None else whole("halving", halving, 1)
+    block = whole("block", block, 1)
     first, zeros = placed(np.int32(halving or r)), placed(np.zeros(min(block, r * len(starts))))
     task = _Task(walk, (metric, *also), starts, z, given, zeros, first)
     ran = loop(_SCORES, task, max_iterations=2 * (r * len(starts) // len(zeros) + 1) + r)
@@ -331,6 +332,11 @@ def _found(state: _State, starts: Array, reason: Any) -> Found:
     return Found(
         starts[best], best, final[best], mean, state.scores[0], state.scores[1:], bad, state.seen.sum(), reason
     )
+
+
+def _rows_of(given: Any) -> Any:
+    """A list is a table of numbers; any other pytree holds arrays."""
+    return jnp.asarray(given, float) if isinstance(given, list) else jax.tree.map(jnp.asarray, given)
 
 
 def _check(walk: Any, starts: Any, z: Any, given: Any, metrics: tuple) -> None:
@@ -414,7 +420,7 @@ _AROUND = Method(
 
 def around(
     walk: Callable[[Array, Any], Array],
-    x: Float[Array, " d"],
+    x: ArrayLike | Sequence,
     z: Any,
     given: Any,
     metric: Metric = squared,
@@ -430,7 +436,11 @@ def around(
 
     Time rounds (tries + 1) R walks.
     """
+    x, z, given = real("x", x, ("d",)), _rows_of(z), _rows_of(given)
+    loop = traceable(loop)
     _check(walk, jax.ShapeDtypeStruct((1, *x.shape), x.dtype), z, given, (metric,))
+    rounds, tries = whole("rounds", rounds, 1), whole("tries", tries, 1)
+    real("widths", widths, (2,), low=0, high=1, strict=True)
     falling = placed(np.geomspace(*widths, rounds).astype(x.dtype))
     task = _Around(walk, (metric,), z, given, x, key, falling, placed(np.zeros(tries)))
     ran = loop(_AROUND, task, max_iterations=rounds)
@@ -491,7 +501,7 @@ _DOWN = Method(
 
 def down(
     walk: Callable[[Array, Any], Array],
-    x: Float[Array, " d"],
+    x: ArrayLike | Sequence,
     z: Any,
     given: Any,
     metric: Metric = squared,
@@ -509,7 +519,11 @@ def down(
 
     Time steps R walks, each some three times as long; memory O(R N d).
     """
+    x, z, given = real("x", x, ("d",)), _rows_of(z), _rows_of(given)
+    loop = traceable(loop)
     _check(walk, jax.ShapeDtypeStruct((1, *x.shape), x.dtype), z, given, (metric,))
+    steps = whole("steps", steps, 1)
+    real("rate", rate, (), low=0, strict=True)
     pace, radius = (placed(np.asarray(each, x.dtype)) for each in (rate, x.size**0.5 if on_shell else np.inf))
     task = _Down(walk, (metric,), z, given, x, pace, radius, placed(np.int32(steps)))
     ran = loop(_DOWN, task, max_iterations=steps)

@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.numerics import random
+from lab.numerics.arguments import real
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
-from lab.numerics.mixtures import Mixture, log_joint, widened
-from lab.paths.schedules import known
+from lab.numerics.mixtures import OF_WEIGHTS, Mixture, log_joint, widened
 
 
 class Given(NamedTuple):
@@ -111,7 +111,7 @@ class Conditional(eqx.Module):
     def sample(self, key: PRNGKeyArray, given: Given) -> Float[Array, "n d"]:
         """A draw from the posterior of each y."""
         first, second = jax.random.split(key)
-        chosen = random.categorical(first, given.log_weights, axis=1)
+        chosen = random.categorical(first, refuse_derivative(given.log_weights, OF_WEIGHTS), axis=1)
         z = random.normal(second, (len(chosen), self.values.shape[1]), self.values.dtype)
         centre = jnp.take_along_axis(given.centres, chosen[:, None, None], axis=1)[:, 0]
         return jnp.einsum("nde,ne->nd", self.bases[chosen], centre + jnp.sqrt(self.values)[chosen] * z)
@@ -144,15 +144,14 @@ def conditional(prior: Mixture, operator: Any, noise: ArrayLike) -> Conditional:
         >>> round(float(half.mean(half.given(jnp.ones((1, 1))))[0, 0]), 6)  # y / 2
         0.5
     """
-    operator = jnp.asarray(operator, prior.means.dtype)
+    operator = real("operator", operator, dtype=prior.means.dtype)
     if operator.ndim != 2 or operator.shape[1] != prior.dimension:
         raise ValueError(
             f"the operator has shape {operator.shape}, but a matrix (m, {prior.dimension}) is needed: the prior has dimension "
             f"{prior.dimension}"
         )
-    if known(noise) and not (np.ndim(noise) == 0 and 0 < float(np.asarray(noise)) < np.inf):
-        raise ValueError(f"noise = {np.asarray(noise)}, but it must be one standard deviation above 0")
-    return _conditional(prior, operator, jnp.asarray(noise, operator.dtype))
+    noise = real("noise", noise, (), low=0, strict=True, dtype=operator.dtype)
+    return _conditional(prior, operator, noise)
 
 
 @jit

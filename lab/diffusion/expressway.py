@@ -19,11 +19,13 @@ the first term is the map's and falls with more points of the source, the second
 Source: Li, Li, Wang, Lei, Luo, Gu, *DPM-OT: A New Diffusion Probabilistic Model Based on Optimal Transport*, ICCV 2023.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.diffusion.predictions import Prediction
@@ -31,11 +33,14 @@ from lab.diffusion.samplers import Langevin
 from lab.diffusion.schedules import Noise
 from lab.diffusion.walk import Sampler, Step, knots
 from lab.numerics import random
+from lab.numerics.arguments import real, whole
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.numerics.neighbours import nearest
 from lab.ot import singular
 from lab.paths.schedules import known
 
+_JUMPS = "the map of the expressway is piecewise constant in {}: it has no derivative there; differentiate y or times"
 _NEAR = 1 / 3  # a sample is a copy where its nearest point is closer than this share of the distance of the next
 
 
@@ -59,8 +64,8 @@ def targets(
 
 def _check(times: Array, k: Any) -> None:
     steps = times.shape[0] - 1
-    if known(k) and not 0 <= int(k) <= steps:
-        raise ValueError(f"k = {int(k)}, but of {steps} steps a whole number from 0 to {steps} can be kept")
+    if known(k):
+        whole("k", np.asarray(k).item() if np.ndim(k) == 0 else k, 0, steps)
 
 
 class Driven(NamedTuple):
@@ -129,15 +134,14 @@ class Expressed(NamedTuple):
     start: Float[Array, "n d"]
 
 
-@jit
 def expressway(
     predict: Prediction,
     noise: Noise,
-    times: Float[Array, " times"],
+    times: ArrayLike | Sequence,
     k: Any,
-    y: Float[Array, "m d"],
-    heights: Float[Array, " m"],
-    z: Float[Array, "n d"],
+    y: ArrayLike | Sequence,
+    heights: ArrayLike | Sequence,
+    z: ArrayLike | Sequence,
     sampler: Sampler = Langevin(),  # noqa: B008 - a constant
     *,
     key: PRNGKeyArray,
@@ -146,7 +150,7 @@ def expressway(
     relative: bool = True,
     extend: str = "none",
     reject: bool = False,
-    centres: Float[Array, "m d"] | None = None,
+    centres: ArrayLike | Sequence | None = None,
     shown: int = 0,
 ) -> Expressed:
     r"""Jump by the semi-discrete optimal map, then the last k steps of a sampler, and one more question to the denoiser.
@@ -172,7 +176,12 @@ def expressway(
         shown: of how many points the way is kept.
 
     Returns:
-        an ``Expressed``: ends (n, d), the way of some, evaluations, and where each jumped to.
+        an ``Expressed``: ends (n, d), the way of some, evaluations, and where each jumped to. Differentiable in the targets
+        and times, and with ``extend`` in z and centres. The map jumps in heights, threshold and, without it, z: their
+        derivatives raise an error.
+
+    Raises:
+        ValueError: k outside, or heights, z or centres that do not fit the targets.
 
     Source:
         Li, Li, Wang, Lei, Luo, Gu, DPM-OT: A New Diffusion Probabilistic Model Based on Optimal Transport, ICCV 2023.
@@ -187,9 +196,43 @@ def expressway(
         >>> found.index.tolist(), int(found.evaluations)  # by the sign
         ([1, 0], 1)
     """
+    times = real("times", times, ("times",))
     _check(times, k)
+    y = real("y", y, ("m", "d"))
+    z = real("z", z, ("n", y.shape[1]))
+    heights = real("heights", heights, (y.shape[0],))
+    centres = None if centres is None else real("centres", centres, y.shape)
+    n = z.shape[0] if n is None else whole("n", n, 1, z.shape[0])
+    shown = whole("shown", shown, 0)
+    heights = refuse_derivative(heights, _JUMPS.format("heights"))
+    threshold = refuse_derivative(threshold, _JUMPS.format("threshold"))
+    if extend != "mass-centre":
+        z = refuse_derivative(z, _JUMPS.format("z"))
+    return _expressway(
+        predict, noise, times, k, y, heights, z, sampler, key, n, threshold, relative, extend, reject, centres, shown
+    )
+
+
+@jit
+def _expressway(
+    predict: Prediction,
+    noise: Noise,
+    times: Array,
+    k: Any,
+    y: Array,
+    heights: Array,
+    z: Array,
+    sampler: Sampler,
+    key: PRNGKeyArray,
+    n: int,
+    threshold: Any,
+    relative: bool,
+    extend: str,
+    reject: bool,
+    centres: Array | None,
+    shown: int,
+) -> Expressed:
     first, second = jax.random.split(key)
-    n = z.shape[0] if n is None else n
     found = singular.jump(heights, y, z, threshold, extend=extend, relative=relative, centres=centres, key=first)
     off = found.singular & reject
     order = jnp.argsort(off, stable=True)[:n]  # those that are kept first, as they were drawn

@@ -34,6 +34,7 @@ from jaxtyping import Array, Float
 from lab.diffusion.parametrisations import convert
 from lab.diffusion.predictions import Prediction
 from lab.diffusion.schedules import Noise
+from lab.numerics.differentiation import at_root
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture, gaussian, widened
 from lab.paths import likelihood, sampling
@@ -211,12 +212,11 @@ def _on_line(law: Mixture, noise: Noise, x: Array, t: Any, r: Any) -> Array:
 
     low, high = jax.lax.fori_loop(0, _BISECTIONS, halve, tuple(jnp.full_like(x, end) for end in ends))
     found = jax.lax.stop_gradient((low + high) / 2)
-    # Newton's step changes nothing but digits, and has the derivatives of the implicit function
-    means, deviations = jax.lax.stop_gradient((means, deviations))
+    # a last step of Newton's method, for the last digits
     z = (found[:, None] - means[None, :]) / deviations[None, :]
     density = (law.weights[None, :] * jnp.exp(-(z**2) / 2) / deviations[None, :]).sum(axis=1) / jnp.sqrt(2 * jnp.pi)
     moved = found - apart(found) / jnp.maximum(density, jnp.finfo(x.dtype).tiny)
-    return jnp.where(here > 0, moved, jnp.nan)
+    return jnp.where(here > 0, at_root(moved, apart), jnp.nan)
 
 
 def _parts(law: Mixture, noise: Noise, t: Any) -> tuple[Array, Array]:

@@ -15,6 +15,7 @@ Source: Karras et al., *Elucidating the Design Space*, NeurIPS 2022, table 1; Lu
 Ermon, *DDIM*, ICLR 2021 (quadratic).
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
@@ -26,6 +27,7 @@ from jaxtyping import Array, Float
 from lab.choices import chosen
 from lab.diffusion.schedules import Noise
 from lab.inputs import shown
+from lab.numerics.arguments import real, whole
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.paths.schedules import known
@@ -60,8 +62,7 @@ def grid(noise: Noise, steps: Any, spacing: Spacing = "log-snr", *, rho: ArrayLi
         [80.0, 9.723, 0.47, 0.002]
     """
     _check_steps(steps)
-    if spacing == "karras" and known(rho) and not float(np.asarray(rho)) > 0:
-        raise ValueError(f"rho = {float(np.asarray(rho)):g}, but it must be positive")
+    rho = real("rho", rho, (), low=0, strict=True)
     times, ends = _grid(noise, _shares(steps), spacing, rho)
     if spacing in ("log-snr", "karras") and known((noise, ends)):
         ends = np.asarray(ends)
@@ -112,9 +113,8 @@ def _spaced(noise: Noise, share: Array, spacing: str, rho: Any) -> Array:
     return noise.time(wanted)
 
 
-@jit
 def by_change(
-    noise: Noise, predict: Any, x: Float[Array, "n d"], steps: int, fine: int = 200
+    noise: Noise, predict: Any, x: ArrayLike | Sequence, steps: int, fine: int = 200
 ) -> Float[Array, " times"]:
     r"""Falling times between which the denoised points move equally far, root mean square.
 
@@ -148,6 +148,11 @@ def by_change(
         [80.0, 1.7, 0.0]
     """
     _check_steps(steps)
+    return _by_change(noise, predict, real("x", x, ("n", "d")), steps, whole("fine", fine, 1))
+
+
+@jit
+def _by_change(noise: Noise, predict: Any, x: Array, steps: int, fine: int) -> Array:
     times = _grid(noise, _shares(fine), "log-snr", 7.0)[0]
     levels = noise(times)
 

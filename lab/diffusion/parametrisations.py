@@ -17,6 +17,7 @@ Source: Lai, Song, Kim, Mitsufuji, Ermon, *The Principles of Diffusion Models*, 
 ICLR 2022 (v); Karras et al., *Elucidating the Design Space*, NeurIPS 2022 (``Preconditioning``).
 """
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -26,6 +27,7 @@ from jaxtyping import Array, Float
 
 from lab.choices import chosen
 from lab.diffusion.schedules import Level
+from lab.numerics.arguments import real
 from lab.paths.schedules import known
 
 type Kind = Literal["data", "noise", "score", "velocity", "v"] | str
@@ -65,7 +67,7 @@ def means(level: Level, x: Float[Array, "*n"], value: Float[Array, "*n"], kind: 
 
 
 @chosen
-def convert(level: Level, x: Float[Array, "*n"], value: Float[Array, "*n"], have: Kind, want: Kind) -> Array:
+def convert(level: Level, x: ArrayLike | Sequence, value: ArrayLike | Sequence, have: Kind, want: Kind) -> Array:
     r"""A prediction of one kind as one of another, by $x = aD + s\hat\varepsilon$.
 
     Args:
@@ -79,7 +81,8 @@ def convert(level: Level, x: Float[Array, "*n"], value: Float[Array, "*n"], have
         the prediction of the other kind, of the shape of x.
 
     Raises:
-        ValueError: noise or score where nothing of the data is left (a = 0): they do not tell D.
+        ValueError: noise or score where nothing of the data is left (a = 0): they do not tell D; data where there is no noise
+            (s = 0): they do not tell the noise. Or shapes that differ.
 
     Source:
         Salimans, Ho, Progressive distillation for fast sampling of diffusion models, ICLR 2022, on v; the table of the module.
@@ -92,6 +95,12 @@ def convert(level: Level, x: Float[Array, "*n"], value: Float[Array, "*n"], have
         >>> [round(float(each), 6) for each in diffusion.convert(level, x, velocity, "velocity", "data")]
         [0.3, 0.4]
     """
+    x = real("x", x, finite=False)
+    value = real("value", value, x.shape, finite=False)
+    if have == want:
+        return value
+    if want != "data" and known(level.s) and not (np.asarray(level.s) > 0).all():
+        raise ValueError(f"s = 0 at this time, where the {have} does not tell the {want}: take a time with noise")
     data, noise = means(level, x, value, have)
     if want == "velocity":
         return level.da * data + level.ds * noise
@@ -110,6 +119,9 @@ def error_ratios(level: Level) -> dict[str, Array]:
     Returns:
         arrays of the shape of the level, by the names of the kinds; "data" is 1.
 
+    Raises:
+        ValueError: a level without noise (s = 0), where the ratios are infinite.
+
     Source:
         Lai, Song, Kim, Mitsufuji, Ermon, The Principles of Diffusion Models, 2025.
 
@@ -120,6 +132,8 @@ def error_ratios(level: Level) -> dict[str, Array]:
         (0.25, 0.0625)
     """
     a, s, da, ds = level
+    if known(s) and not (np.asarray(s) > 0).all():
+        raise ValueError("s = 0 at this time, where the ratios are infinite: take a time with noise")
     return {
         "data": jnp.ones_like(a),
         "noise": (a / s) ** 2,
@@ -139,7 +153,7 @@ class Preconditioning(NamedTuple):
     weight: Array  # of |D - x0|^2, which makes it |F - target|^2
 
 
-def preconditioning(sigma: ArrayLike, deviation: ArrayLike = 0.5) -> Preconditioning:
+def preconditioning(sigma: ArrayLike | Sequence, deviation: ArrayLike = 0.5) -> Preconditioning:
     r"""EDM's preconditioning at noise levels sigma: $D(x) = c_{skip}\,x + c_{out}\,F(c_{in}\,x, c_{noise})$.
 
     Args:
@@ -148,6 +162,9 @@ def preconditioning(sigma: ArrayLike, deviation: ArrayLike = 0.5) -> Preconditio
 
     Returns:
         a ``Preconditioning``: ``skip``, ``out``, ``into``, ``noise`` and the loss's ``weight``, each of the shape of sigma.
+
+    Raises:
+        ValueError: a noise level or a deviation that is not positive.
 
     Source:
         Karras, Aittala, Aila, Laine, Elucidating the design space of diffusion-based generative models, NeurIPS 2022, table 1.
@@ -158,7 +175,8 @@ def preconditioning(sigma: ArrayLike, deviation: ArrayLike = 0.5) -> Preconditio
         >>> [round(float(each), 4) for each in found[:3]]  # 1/2, 1/4 over the root of 1/2, and one over it
         [0.5, 0.3536, 1.4142]
     """
-    sigma, deviation = jnp.asarray(sigma, float), jnp.asarray(deviation, float)
+    sigma = real("sigma", sigma, low=0, strict=True, dtype=float)
+    deviation = real("deviation", deviation, (), low=0, strict=True, dtype=float)
     whole = sigma**2 + deviation**2
     return Preconditioning(
         deviation**2 / whole,

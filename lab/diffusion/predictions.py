@@ -16,6 +16,7 @@ Source: Ho, Salimans, *Classifier-Free Diffusion Guidance*, 2022; Lai, Song, Kim
 Models*, 2025.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
@@ -25,7 +26,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from lab.denoise.base import Denoiser
+from lab.numerics.arguments import real
 from lab.paths.laws import Boxes, Empirical, Mixture
+from lab.paths.schedules import known
 
 _NODES = 200  # of the quadrature over levels
 
@@ -97,14 +100,20 @@ def of_class(law: Mixture | Boxes | Empirical, members: Any) -> Any:
         >>> diffusion.of_class(three, [1, 2]).weights.tolist()
         [0.5, 0.5]
     """
-    chosen, count = np.unique(np.asarray(members, int)), law.weights.shape[0]
-    if not chosen.size or not ((chosen >= 0) & (chosen < count)).all():
-        raise ValueError(f"members = {chosen.tolist()}, but numbers from 0 to {count - 1} are needed, at least one")
+    given, count = np.atleast_1d(np.asarray(members)), law.weights.shape[0]
+    whole = given.ndim == 1 and given.size and given.dtype.kind in "iu"
+    if not whole or not ((given >= 0) & (given < count)).all():
+        raise ValueError(
+            f"members = {given.tolist()}, but whole numbers from 0 to {count - 1} are needed, at least one"
+        )
+    chosen = np.unique(given)
 
-    def some(values: Array) -> np.ndarray:
-        return np.asarray(values)[chosen]
+    def some(values: Array) -> Array:
+        return values[chosen]
 
     weights = some(law.weights) / some(law.weights).sum()
+    if known(weights) and not float(weights.sum()) > 0:
+        raise ValueError(f"members = {given.tolist()} have no weight: their law is not defined")
     if isinstance(law, Empirical):
         return Empirical(some(law.points), weights, law.block_bytes)
     if isinstance(law, Boxes):
@@ -117,7 +126,7 @@ class Normal(NamedTuple):
     deviation: Float[Array, ""]
 
 
-def guided_gaussian(mean: ArrayLike, deviation: ArrayLike, w: ArrayLike) -> Normal:
+def guided_gaussian(mean: ArrayLike | Sequence, deviation: ArrayLike | Sequence, w: ArrayLike | Sequence) -> Normal:
     r"""Where guidance ends, of two Gaussians, on a schedule that keeps the variance.
 
     From N(0, 1), of $x_0 \mid c \sim N(m, s_0^2)$ and $x_0 \sim N(0, 1)$: with $V(a) = 1 - a^2 (1 - s_0^2)$
@@ -133,6 +142,9 @@ def guided_gaussian(mean: ArrayLike, deviation: ArrayLike, w: ArrayLike) -> Norm
     Returns:
         the mean and the deviation at the end.
 
+    Raises:
+        ValueError: a deviation that is not positive, or shapes that differ.
+
     Source:
         Ho, Salimans, Classifier-Free Diffusion Guidance, 2022, of the rule; the integral is derived in the lab.
 
@@ -144,7 +156,7 @@ def guided_gaussian(mean: ArrayLike, deviation: ArrayLike, w: ArrayLike) -> Norm
     """
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     share = jnp.asarray((nodes + 1) / 2)
-    mean, deviation, w = (jnp.asarray(each, share.dtype)[..., None] for each in (mean, deviation, w))
+    mean, deviation, w = (each[..., None] for each in _guidance(mean, deviation, w))
     # V falls to s0^2 in a layer at a = 1: even steps in 1 - a = e^u - e^{u_0} resolve it
     thin = jnp.minimum(deviation**2, 1.0)
     low, high = jnp.log(thin), jnp.log1p(thin)
@@ -156,7 +168,19 @@ def guided_gaussian(mean: ArrayLike, deviation: ArrayLike, w: ArrayLike) -> Norm
     return Normal(whole, (deviation ** (1 + w))[..., 0])
 
 
-def tilted_gaussian(mean: ArrayLike, deviation: ArrayLike, w: ArrayLike) -> Normal:
+def _guidance(mean: Any, deviation: Any, w: Any) -> tuple[Array, Array, Array]:
+    """The arguments, checked."""
+    mean = real("mean", mean, dtype=float)
+    deviation, w = real("deviation", deviation, low=0, strict=True, dtype=float), real("w", w, dtype=float)
+    shape = jnp.broadcast_shapes(mean.shape, deviation.shape, w.shape)
+    if any(each.shape not in ((), shape) for each in (mean, deviation, w)):
+        raise ValueError(
+            f"mean, deviation and w have shapes {mean.shape}, {deviation.shape} and {w.shape}: give one shape"
+        )
+    return jnp.broadcast_to(mean, shape), jnp.broadcast_to(deviation, shape), jnp.broadcast_to(w, shape)
+
+
+def tilted_gaussian(mean: ArrayLike | Sequence, deviation: ArrayLike | Sequence, w: ArrayLike | Sequence) -> Normal:
     r"""The law $\propto p(x \mid c)^{1+w} p(x)^{-w}$ of two Gaussians; NaN where it has no finite mass.
 
     With $x_0 \mid c \sim N(m, s_0^2)$ and $x_0 \sim N(0, 1)$ its precision is $(1 + w) / s_0^2 - w$.
@@ -169,6 +193,9 @@ def tilted_gaussian(mean: ArrayLike, deviation: ArrayLike, w: ArrayLike) -> Norm
     Returns:
         its mean and deviation.
 
+    Raises:
+        ValueError: a deviation that is not positive, or shapes that differ.
+
     Source:
         Ho, Salimans, Classifier-Free Diffusion Guidance, 2022.
 
@@ -178,7 +205,7 @@ def tilted_gaussian(mean: ArrayLike, deviation: ArrayLike, w: ArrayLike) -> Norm
         >>> round(float(found.mean), 6), round(float(found.deviation), 4)  # 18 / 10, and one over the root of 10
         (1.8, 0.3162)
     """
-    mean, deviation, w = (jnp.asarray(each, float) for each in (mean, deviation, w))
+    mean, deviation, w = _guidance(mean, deviation, w)
     precision = (1 + w) / deviation**2 - w
     precision = jnp.where(precision > 0, precision, jnp.nan)
     return Normal((1 + w) * mean / deviation**2 / precision, 1 / jnp.sqrt(precision))

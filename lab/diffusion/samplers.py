@@ -31,6 +31,7 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.choices import chosen
@@ -43,6 +44,7 @@ from lab.diffusion.walk import between as between
 from lab.diffusion.walk import knots as knots
 from lab.diffusion.walk import walked as walked
 from lab.numerics import Loop, pure, random
+from lab.numerics.arguments import real, whole
 
 _FEW = 15  # steps below which the last of dpm++2m is of first order
 _SMALLEST = 1e-30
@@ -74,6 +76,13 @@ class _Plain(eqx.Module):
 
     def begin(self, x: Array) -> None:
         return None
+
+
+def _nonnegative(sampler: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(sampler, name)
+        if value is not None and not isinstance(value, Tracer) and eqx.is_array_like(value):
+            real(name, value, low=0)
 
 
 def _asked(predict: Prediction, level: Level, x: Array) -> tuple[Array, Array]:
@@ -122,6 +131,9 @@ class EDMHeun(_Double):
     churn_to: float | Array = float("inf")
     inflation: float | Array = 1.0
 
+    def __check_init__(self) -> None:
+        _nonnegative(self, "churn", "inflation")
+
     def __call__(self, predict: Prediction, step: Step, x: Array, memory: None) -> Moved:
         now, later = step.now.level, step.later.level
         sigma, goal = now.sigma, later.sigma
@@ -151,6 +163,9 @@ class DDIM(_Plain):
     """
 
     eta: float | Array | None = None
+
+    def __check_init__(self) -> None:
+        _nonnegative(self, "eta")
 
     def __call__(self, predict: Prediction, step: Step, x: Array, memory: None) -> Moved:
         now, later = step.now.level, step.later.level
@@ -220,6 +235,9 @@ class SDE(_Plain):
 
     eta: float | Array = 1.0
 
+    def __check_init__(self) -> None:
+        _nonnegative(self, "eta")
+
     def __call__(self, predict: Prediction, step: Step, x: Array, memory: None) -> Moved:
         now, later = step.now, step.later
         data, noise = _asked(predict, now.level, x)
@@ -239,6 +257,10 @@ class Corrected(eqx.Module):
 
     ratio: float | Array = 0.16
     corrections: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self) -> None:
+        _nonnegative(self, "ratio")
+        whole("corrections", self.corrections, 0)
 
     @property
     def evaluations(self) -> int:
@@ -274,6 +296,10 @@ class Langevin(eqx.Module):
 
     size: float | Array = 0.1
     repeats: int = eqx.field(static=True, default=5)
+
+    def __check_init__(self) -> None:
+        _nonnegative(self, "size")
+        whole("repeats", self.repeats, 1)
 
     @property
     def evaluations(self) -> int:
@@ -381,6 +407,9 @@ def start(noise: Noise, key: PRNGKeyArray, n: int, d: int) -> Float[Array, "n d"
     Returns:
         (n, d).
 
+    Raises:
+        ValueError: n or d that is no whole number of at least 1.
+
     Source:
         Song et al., Score-based generative modeling through SDEs, ICLR 2021.
 
@@ -391,5 +420,6 @@ def start(noise: Noise, key: PRNGKeyArray, n: int, d: int) -> Float[Array, "n d"
         >>> x.shape, bool(abs(x.std() / 80 - 1) < 0.1)
         ((500, 2), True)
     """
+    n, d = whole("n", n, 1), whole("d", d, 1)
     scale = noise(noise.last).s
     return scale * random.normal(key, (n, d), scale.dtype)

@@ -26,6 +26,7 @@ Denoising Diffusion Probabilistic Models*, ICML 2021.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import equinox as eqx
@@ -36,10 +37,12 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from lab.choices import chosen
+from lab.numerics.arguments import real
+from lab.numerics.differentiation import at_root
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.paths import schedules as paths
-from lab.paths.schedules import Schedule, has_latent, known
+from lab.paths.schedules import Schedule, checked_time, has_latent, known
 
 _BISECTIONS = 100  # until the time has all its digits, from any bracket
 _OFFSET = 0.008
@@ -83,11 +86,17 @@ class Noise(eqx.Module):
     last: eqx.AbstractVar[float | Array]
 
     @abstractmethod
-    def __call__(self, t: ArrayLike) -> Level: ...
+    def __call__(self, t: ArrayLike | Sequence) -> Level: ...
+
+    def time(self, log_snr: ArrayLike | Sequence) -> Float[Array, "*times"]:
+        r"""The time at which $\lambda$ has a value, by bisection; the nearer end where none between the ends has it.
+
+        Differentiable in $\lambda$ and in the schedule, by Newton's method at the solution.
+        """
+        return self._time(real("log_snr", log_snr, finite=False))
 
     @jit
-    def time(self, log_snr: Float[Array, "*times"]) -> Float[Array, "*times"]:
-        r"""The time at which $\lambda$ has a value, by bisection; the nearer end where none between the ends has it."""
+    def _time(self, log_snr: Array) -> Array:
         low = jnp.full_like(log_snr, self.first)
         high = jnp.full_like(log_snr, self.last)
 
@@ -97,8 +106,18 @@ class Noise(eqx.Module):
             early = self(middle).log_snr > log_snr  # lambda falls
             return jnp.where(early, middle, low), jnp.where(early, high, middle)
 
-        low, high = jax.lax.fori_loop(0, _BISECTIONS, halve, (low, high))
-        return (low + high) / 2
+        low, high = jax.lax.stop_gradient(jax.lax.fori_loop(0, _BISECTIONS, halve, (low, high)))
+        found = (low + high) / 2
+        first, last = jnp.asarray(self.first, found.dtype), jnp.asarray(self.last, found.dtype)
+        early, late = log_snr >= self(first).log_snr, log_snr <= self(last).log_snr
+        ended = early | late
+        # where lambda has the value between the ends; the middle is any place where it has a slope
+        root = at_root(
+            jnp.where(ended, (first + last) / 2, found),
+            lambda t: jnp.where(ended, t - found, self(t).log_snr - log_snr),
+        )
+        end = jnp.where(early, first, last)
+        return jnp.where(ended, found + (end - jax.lax.stop_gradient(end)), root)
 
 
 class Reversed(Noise):
@@ -118,8 +137,8 @@ class Reversed(Noise):
             raise ValueError("the schedule has latent noise beside that of its source: leave it out")
         self.schedule, (self.first, self.last) = schedule, _ends(first, last, 0.0, 1.0)
 
-    def __call__(self, t: ArrayLike) -> Level:
-        c = self.schedule(1 - jnp.asarray(t, float))
+    def __call__(self, t: ArrayLike | Sequence) -> Level:
+        c = self.schedule(1 - checked_time(jnp.asarray(t, float)))
         return Level(c.beta, c.alpha, -c.d_beta, -c.d_alpha)
 
 
@@ -132,8 +151,8 @@ class Cosine(Noise):
     def __init__(self, first: ArrayLike = 1e-3, last: ArrayLike = 0.9946):
         self.first, self.last = _ends(first, last, 0.0, 1.0)
 
-    def __call__(self, t: ArrayLike) -> Level:
-        t = jnp.asarray(t, float)
+    def __call__(self, t: ArrayLike | Sequence) -> Level:
+        t = checked_time(jnp.asarray(t, float))
         rate, start = jnp.pi / 2 / (1 + _OFFSET), jnp.pi / 2 * _OFFSET / (1 + _OFFSET)
         here = start + rate * t
         a, da = jnp.cos(here) / jnp.cos(start), -rate * jnp.sin(here) / jnp.cos(start)
@@ -151,8 +170,8 @@ class Karras(Noise):
     def __init__(self, first: ArrayLike = 0.002, last: ArrayLike = 80.0):
         self.first, self.last = _ends(first, last, 0.0, jnp.inf)
 
-    def __call__(self, t: ArrayLike) -> Level:
-        t = jnp.asarray(t, float)
+    def __call__(self, t: ArrayLike | Sequence) -> Level:
+        t = checked_time(jnp.asarray(t, float), jnp.inf)
         one, zero = jnp.ones_like(t), jnp.zeros_like(t)
         return Level(one, t, zero, one)
 
@@ -197,6 +216,8 @@ def noise(name: Name, *, first: ArrayLike | None = None, last: ArrayLike | None 
 
 
 def _ends(first: ArrayLike, last: ArrayLike, low: float, high: float) -> tuple:
+    for name, end in (("first", first), ("last", last)):
+        real(name, end, ())
     if known((first, last)):
         least, most = float(np.asarray(first)), float(np.asarray(last))
         if not (low <= least < most <= high):
@@ -212,7 +233,7 @@ class Variational(NamedTuple):
     limit: Float[Array, ""]  # of infinitely many steps
 
 
-def bound(snr: Float[Array, " times"], error: Float[Array, " times"]) -> Variational:
+def bound(snr: ArrayLike | Sequence, error: ArrayLike | Sequence) -> Variational:
     r"""What each step of a chain adds to the variational bound, and the integral that the steps come to.
 
     $$ \tfrac12 (\mathrm{SNR}_r - \mathrm{SNR}_t)\,E|x_0 - D_t|^2 \text{ from t to the next r}, \qquad
@@ -228,7 +249,7 @@ def bound(snr: Float[Array, " times"], error: Float[Array, " times"]) -> Variati
         a ``Variational``: the terms (T - 1,) and their limit, in nats.
 
     Raises:
-        ValueError: shapes that differ, or ratios that fall.
+        ValueError: fewer than two, shapes that differ, ratios that fall, or a negative number.
 
     Source:
         Kingma, Salimans, Poole, Ho, Variational diffusion models, NeurIPS 2021; Guo, Shamai, Verdú (2005), I-MMSE.
@@ -240,8 +261,10 @@ def bound(snr: Float[Array, " times"], error: Float[Array, " times"]) -> Variati
         >>> found.terms.tolist(), float(found.limit)  # 1 * 1 / 2, and 1 * 0.75 / 2
         ([0.5], 0.375)
     """
-    if snr.shape != error.shape:
-        raise ValueError(f"snr and error have shapes {snr.shape} and {error.shape}, but one error for each is needed")
+    snr = real("snr", snr, ("times",), low=0)
+    if snr.shape[0] < 2:
+        raise ValueError(f"snr has shape {snr.shape}: at least two ratios are needed")
+    error = real("error", error, snr.shape, low=0)
     if known(snr) and not (np.diff(np.asarray(snr)) >= 0).all():
         raise ValueError("the signal-to-noise ratios must rise")
     rise = jnp.diff(snr)

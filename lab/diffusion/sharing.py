@@ -4,14 +4,19 @@ If the ranking of candidates were the same for each image, one row would tell al
 over many images to pick a good start it is enough that halves of the images agree (``halves`` near 1).
 """
 
+import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from lab.numerics import random
+from lab.numerics import NotConverged, random
+from lab.numerics.arguments import real, whole
 from lab.numerics.jit import jit
 
 
@@ -79,12 +84,44 @@ class Gap(NamedTuple):
     second: Int[Array, ""]
 
 
+def gap(scores: ArrayLike | Sequence, key: PRNGKeyArray, draws: int = 400) -> Gap:
+    """By how much the best candidate beats the second on average over images, with a bootstrap interval.
+
+    Args:
+        scores: (R, K), image by candidate; a candidate with a score that is not finite is left out.
+        key: of the bootstrap.
+        draws: of the bootstrap; static.
+
+    Returns:
+        a ``Gap``.
+
+    Raises:
+        ValueError: fewer than two candidates with finite scores, no image, or fewer than two draws.
+
+    Warns:
+        NotConverged: the interval contains 0: on these images the best candidate is not told from the second.
+    """
+    scores = real("scores", scores, ("R", "K"), finite=False)
+    usable = scores.shape[1] if isinstance(scores, Tracer) else int(np.isfinite(np.asarray(scores)).all(axis=0).sum())
+    if not scores.shape[0] or usable < 2:
+        raise ValueError(
+            f"scores of shape {scores.shape} have {usable} candidates with finite scores: at least one image and two such "
+            "candidates are needed"
+        )
+    found = _gap(scores, key, whole("draws", draws, 2))
+    if not isinstance(found.low, Tracer) and not float(found.low) > 0:
+        warnings.warn(
+            f"lab.diffusion.sharing.gap: the best candidate beats the second by {float(found.value):.3g}, but the 90% interval "
+            f"from {float(found.low):.3g} to {float(found.high):.3g} contains 0: search on more images",
+            NotConverged,
+            stacklevel=2,
+        )
+    return found
+
+
 @jit
-def gap(scores: Float[Array, "R K"], key: PRNGKeyArray, draws: int = 400) -> Gap:
-    """Of at least two candidates."""
-    r, k = scores.shape
-    if k < 2:
-        raise ValueError("one candidate has no second: give at least two")
+def _gap(scores: Array, key: PRNGKeyArray, draws: int) -> Gap:
+    r = scores.shape[0]
     mean = scores.mean(axis=0)
     order = jnp.argsort(jnp.where(jnp.isfinite(mean), mean, jnp.inf), stable=True)
     apart = scores[:, order[1]] - scores[:, order[0]]

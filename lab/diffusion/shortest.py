@@ -19,6 +19,7 @@ Source: Das, Fotiadis, Batra, Nabiei, Liao, Vakili, Shiu, Bernacchia, *Image gen
 2023.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -29,6 +30,7 @@ from jaxtyping import Array, Float
 
 from lab.choices import chosen
 from lab.diffusion.spectra import checked
+from lab.numerics.arguments import real, whole
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.paths.schedules import known
@@ -46,7 +48,7 @@ type Grid = Literal["official", "exact"] | str
 # ------------------------------------------------------------------------------------------- geodesics of Gaussians
 
 
-def geodesic(first: Float[Array, "d d"], last: Float[Array, "e e"], s: float | Float[Array, ""]) -> Float[Array, "d d"]:
+def geodesic(first: ArrayLike | Sequence, last: ArrayLike | Sequence, s: ArrayLike) -> Float[Array, "d d"]:
     """The geodesic between two Gaussians of mean 0, $S(s) = S_0^{1/2} (S_0^{-1/2} S_1 S_0^{-1/2})^s S_0^{1/2}$, at one s.
 
     Eigenvalues below 1e-12 of the largest are raised to that.
@@ -71,8 +73,7 @@ def geodesic(first: Float[Array, "d d"], last: Float[Array, "e e"], s: float | F
         >>> shortest.geodesic(jnp.eye(1), 4 * jnp.eye(1), 0.5).round(6).tolist()  # the geometric mean
         [[2.0]]
     """
-    _check(first, last)
-    return _geodesic(first, last, s)
+    return _geodesic(*_checked(first, last), real("s", s, ()))
 
 
 @jit
@@ -83,7 +84,7 @@ def _geodesic(first: Array, last: Array, s: Any) -> Array:
     return (found + found.T) / 2
 
 
-def distance(first: Float[Array, "d d"], last: Float[Array, "e e"]) -> Float[Array, ""]:
+def distance(first: ArrayLike | Sequence, last: ArrayLike | Sequence) -> Float[Array, ""]:
     r"""The length of the geodesic between two Gaussians of mean 0, $d = \sqrt{\frac12 \sum_i \log^2 \lambda_i(S_0^{-1} S_1)}$.
 
     Of singular matrices it is that of the raised ones, which says little.
@@ -107,8 +108,7 @@ def distance(first: Float[Array, "d d"], last: Float[Array, "e e"]) -> Float[Arr
         >>> round(float(shortest.distance(jnp.eye(2), jnp.exp(2.0) * jnp.eye(2))), 6)  # the root of (4 + 4) / 2
         2.0
     """
-    _check(first, last)
-    return _distance(first, last)
+    return _distance(*_checked(first, last))
 
 
 @jit
@@ -117,7 +117,7 @@ def _distance(first: Array, last: Array) -> Array:
     return jnp.sqrt((jnp.log(values) ** 2).sum() / 2)
 
 
-def path_length(path: Float[Array, "times d d"]) -> Float[Array, ""]:
+def path_length(path: ArrayLike | Sequence) -> Float[Array, ""]:
     r"""The length of a path of covariances, $\sum_k d(S_k, S_{k+1})$: the distances from each to the next.
 
     Args:
@@ -139,8 +139,11 @@ def path_length(path: Float[Array, "times d d"]) -> Float[Array, ""]:
         >>> round(float(shortest.path_length(path)), 6)  # 1 + 1
         2.0
     """
-    for each in path if known(path) else ():
-        _check(each, each)
+    path = real("path", path, ("times", "d", "d"))
+    if path.shape[0] < 2:
+        raise ValueError(f"path has shape {path.shape}: at least two covariances are needed")
+    for at, each in enumerate(path) if known(path) else ():
+        _covariance(f"path[{at}]", each)
     return _path_length(path)
 
 
@@ -149,16 +152,13 @@ def _path_length(path: Array) -> Array:
     return jax.vmap(_distance)(path[:-1], path[1:]).sum()
 
 
-def filters(covariance: Float[Array, "d d"], tau: ArrayLike) -> tuple[Float[Array, "d d"], Float[Array, "d d"]]:
+def filters(covariance: ArrayLike | Sequence, tau: ArrayLike) -> tuple[Float[Array, "d d"], Float[Array, "d d"]]:
     r"""$\Phi = [(I - S_0)^{-1} (I - S_0^\tau)]^{1/2}$ and $\Psi = (I - \Phi^2)^{1/2}$, of signal and of noise.
 
     Raises:
         ValueError: a matrix that is not symmetric, or has a negative eigenvalue; a tau outside [0, 1].
     """
-    _check(covariance, covariance)
-    if known(tau) and not 0 <= float(np.asarray(tau)) <= 1:
-        raise ValueError(f"tau = {tau}, but it goes from 1, the data, to 0, white noise")
-    return _filters(covariance, tau)
+    return _filters(_covariance("covariance", covariance), real("tau", tau, (), low=0, high=1))
 
 
 @jit
@@ -169,21 +169,25 @@ def _filters(covariance: Array, tau: Any) -> tuple[Array, Array]:
     return (vectors * kept) @ vectors.T, (vectors * added) @ vectors.T
 
 
-def _check(first: Array, last: Array) -> None:
-    for name, each in (("first", first), ("last", last)):
-        if not known(each):
-            continue
-        given = np.asarray(each)
-        square = given.ndim == 2 and given.shape[0] == given.shape[1]
-        if not square or not np.allclose(given, given.T, rtol=1e-6, atol=1e-12 * np.abs(given).max()):
-            raise ValueError(f"the {name} covariance, of shape {given.shape}, is not a symmetric matrix")
+def _covariance(name: str, value: Any) -> Array:
+    covariance = real(name, value, ("d", "d"))
+    if covariance.shape[0] != covariance.shape[1] or 0 in covariance.shape:
+        raise ValueError(f"{name} has shape {covariance.shape}, but a symmetric matrix is needed")
+    if known(covariance):
+        given = np.asarray(covariance)
+        if not np.allclose(given, given.T, rtol=1e-6, atol=1e-12 * np.abs(given).max()):
+            raise ValueError(f"{name}, of shape {given.shape}, is not a symmetric matrix")
         values = np.linalg.eigvalsh(given)
         if not values[0] > -_TINY * max(values[-1], 0.0):
-            raise ValueError(
-                f"the {name} covariance has the eigenvalue {values[0]:.6g}, but it must be positive definite"
-            )
+            raise ValueError(f"{name} has the eigenvalue {values[0]:.6g}, but it must be positive definite")
+    return covariance
+
+
+def _checked(first: Any, last: Any) -> tuple[Array, Array]:
+    first, last = _covariance("first", first), _covariance("last", last)
     if first.shape != last.shape:
         raise ValueError(f"the covariances have shapes {first.shape} and {last.shape}, but they must be of one size")
+    return first, last
 
 
 def _raised(values: Array) -> Array:
@@ -213,23 +217,29 @@ def divergence(first: Float[Array, "*times k"], last: Float[Array, "*times k"]) 
 # ------------------------------------------------------------------------------------------------------- corruption
 
 
-def signal(log_power: ArrayLike, tau: ArrayLike) -> Array:
+def signal(log_power: ArrayLike | Sequence, tau: ArrayLike | Sequence) -> Array:
     r"""$\bar a = (1 - D^\tau) / (1 - D)$ from $\log D$; tau where the frequency is white."""
     l, tau = jnp.asarray(log_power, float), jnp.asarray(tau, float)
-    white = jnp.abs(l) < _WHITE
-    l = jnp.where(white, 1.0, l)
+    white, l, near = _white(l, tau)
     # by the one of D and 1/D that is below 1: neither overflows
     low = jnp.expm1(tau * -jnp.abs(l)) / jnp.expm1(-jnp.abs(l))
-    return jnp.where(white, tau, jnp.where(l > 0, jnp.exp((tau - 1) * l) * low, low))
+    return jnp.where(white, near, jnp.where(l > 0, jnp.exp((tau - 1) * l) * low, low))
 
 
-def noise(log_power: ArrayLike, tau: ArrayLike) -> Array:
+def noise(log_power: ArrayLike | Sequence, tau: ArrayLike | Sequence) -> Array:
     r"""$1 - \bar a = (D^\tau - D) / (1 - D)$, not as a difference, which would lose it near the data."""
     l, tau = jnp.asarray(log_power, float), jnp.asarray(tau, float)
-    white = jnp.abs(l) < _WHITE
-    l = jnp.where(white, 1.0, l)
+    white, l, near = _white(l, tau)
     low = jnp.expm1((1 - tau) * -jnp.abs(l)) / jnp.expm1(-jnp.abs(l))
-    return jnp.where(white, 1 - tau, jnp.where(l > 0, low, jnp.exp(tau * l) * low))
+    return jnp.where(white, 1 - near, jnp.where(l > 0, low, jnp.exp(tau * l) * low))
+
+
+def _white(l: Array, tau: Array) -> tuple[Array, Array, Array]:
+    """Which frequencies are white, log D with 1 there, and the signal there by its series in log D."""
+    white = jnp.abs(l) < _WHITE
+    small = jnp.where(white, l, 0.0)
+    near = tau * (1 + (tau - 1) * small / 2 + (2 * tau - 1) * (tau - 1) * small**2 / 12)
+    return white, jnp.where(white, 1.0, l), near
 
 
 @chosen
@@ -244,8 +254,7 @@ def times(steps: int, grid: Grid = "official") -> Float[Array, " steps"]:
 
 def host_times(steps: int, grid: Grid = "official") -> np.ndarray:
     """``times``, on the host."""
-    if steps < 2:
-        raise ValueError(f"steps = {steps}, but at least two are needed")
+    steps = whole("steps", steps, 2)
     if grid == "exact":
         return 1 - np.arange(1, steps + 1) / steps
     return (steps - np.linspace(1, steps - 1, steps)) / steps
@@ -279,7 +288,7 @@ class Corruption(NamedTuple):
 
 
 def shortest(
-    power: Float[Array, " k"], tau: Float[Array, " steps"], gamma: ArrayLike = 1.0, warp: ArrayLike = 1.0
+    power: ArrayLike | Sequence, tau: ArrayLike | Sequence, gamma: ArrayLike = 1.0, warp: ArrayLike = 1.0
 ) -> Corruption:
     r"""The corruption along the geodesic, and two deviations from it.
 
@@ -290,11 +299,11 @@ def shortest(
         warp: p of $\tau^p$: the same path at another speed.
 
     Raises:
-        ValueError: a power that is not positive, tau outside [0, 1].
+        ValueError: a power that is not positive, tau outside [0, 1], a gamma that is not finite, a warp that is not positive.
     """
+    power, tau = real("power", power, ("k",), finite=False), real("tau", tau, ("steps",), low=0, high=1)
     checked(power)
-    if known(tau) and not ((np.asarray(tau) >= 0) & (np.asarray(tau) <= 1)).all():
-        raise ValueError("tau must lie in [0, 1], from white noise to the data")
+    gamma, warp = real("gamma", gamma, ()), real("warp", warp, (), low=0, strict=True)
     return _shortest(power, tau, gamma, warp)
 
 
@@ -317,8 +326,7 @@ def linear(steps: int) -> Corruption:
 
 def host_schedule(name: Literal["cosine", "linear"], steps: int) -> tuple[Any, Any]:
     """Signal and noise (T, 1) of a schedule that all frequencies have, on the host."""
-    if steps < 1:
-        raise ValueError(f"steps = {steps}, but at least one is needed")
+    steps = whole("steps", steps, 1)
     t = np.arange(steps + 1) / steps
     level = np.cos((t + _OFFSET) / (1 + _OFFSET) * np.pi / 2) ** 2
     betas = 1 - level[1:] / level[:-1] if name == "cosine" else np.linspace(1e-4, 2e-2, steps) * 1000 / steps
@@ -327,26 +335,42 @@ def host_schedule(name: Literal["cosine", "linear"], steps: int) -> tuple[Any, A
 
 
 def blended(one: Corruption, other: Corruption, share: ArrayLike) -> Corruption:
-    """(1 - share) of the one and share of the other."""
-    share = jnp.asarray(share)
+    """(1 - share) of the one and share of the other.
+
+    Raises:
+        ValueError: a share outside [0, 1].
+    """
+    share = real("share", share, low=0, high=1)
     return Corruption((1 - share) * one.signal + share * other.signal, (1 - share) * one.noise + share * other.noise)
 
 
-def cosine_at(t: Float[Array, " times"]) -> Corruption:
-    """The cosine schedule at times between 0, the data, and 1."""
-    angle, first = ((at + _OFFSET) / (1 + _OFFSET) * np.pi / 2 for at in (jnp.asarray(t, float), 0.0))
+def cosine_at(t: ArrayLike | Sequence) -> Corruption:
+    """The cosine schedule at times between 0, the data, and 1.
+
+    Raises:
+        ValueError: a time outside [0, 1].
+    """
+    angle, first = ((at + _OFFSET) / (1 + _OFFSET) * np.pi / 2 for at in (_times_of(t), 0.0))
     kept = (jnp.cos(angle) / np.cos(first)) ** 2
     return Corruption(kept[:, None], (jnp.sin(angle + first) * jnp.sin(angle - first) / np.cos(first) ** 2)[:, None])
 
 
-def linear_at(t: Float[Array, " times"]) -> Corruption:
-    """The linear schedule at times between 0 and 1, as T goes to infinity."""
-    t = jnp.asarray(t, float)
+def linear_at(t: ArrayLike | Sequence) -> Corruption:
+    """The linear schedule at times between 0 and 1, as T goes to infinity.
+
+    Raises:
+        ValueError: a time outside [0, 1].
+    """
+    t = _times_of(t)
     spent = 1000 * (1e-4 * t + (2e-2 - 1e-4) * t**2 / 2)
     return Corruption(jnp.exp(-spent)[:, None], -jnp.expm1(-spent)[:, None])
 
 
-def blurring_at(t: Float[Array, " times"], radius: ArrayLike) -> Corruption:
+def _times_of(t: Any) -> Array:
+    return real("t", t, ("times",), low=0, high=1, dtype=float)
+
+
+def blurring_at(t: ArrayLike | Sequence, radius: ArrayLike | Sequence) -> Corruption:
     r"""Heat that blurs, with the noise of the cosine schedule: $\bar a\, d_k^2$ of the signal, $1 - \bar a$ of noise.
 
     $d_k = (1 - 10^{-3}) e^{-(2 \pi |f| \sigma)^2 / 2} + 10^{-3}$ with $\sigma = 0.625 \sin^2(\pi t / 2)$ sides of an image, 20
@@ -354,8 +378,11 @@ def blurring_at(t: Float[Array, " times"], radius: ArrayLike) -> Corruption:
 
     Args:
         radius: (k,) |f|, as ``spectra.radii`` gives it.
+
+    Raises:
+        ValueError: a time outside [0, 1], or a negative radius.
     """
-    return blurred(cosine_at(t), jnp.asarray(t, float), jnp.asarray(radius))
+    return blurred(cosine_at(t), _times_of(t), real("radius", radius, ("k",), low=0))
 
 
 def blurred(plain: Corruption, t: Float[Array, " times"], radius: Float[Array, " k"]) -> Corruption:
@@ -366,9 +393,9 @@ def blurred(plain: Corruption, t: Float[Array, " times"], radius: Float[Array, "
     return Corruption(plain.signal * left**2, jnp.broadcast_to(plain.noise, left.shape))
 
 
-def blurring(steps: int, radius: ArrayLike) -> Corruption:
+def blurring(steps: int, radius: ArrayLike | Sequence) -> Corruption:
     """``blurring_at`` the times 1/T to 1, with the noise of ``cosine``."""
-    return blurred(cosine(steps), jnp.arange(1, steps + 1) / steps, jnp.asarray(radius))
+    return blurred(cosine(steps), jnp.arange(1, steps + 1) / steps, real("radius", radius, ("k",), low=0))
 
 
 def thinned(corruption: Corruption, steps: int) -> Corruption:
@@ -378,8 +405,7 @@ def thinned(corruption: Corruption, steps: int) -> Corruption:
         ValueError: fewer than two, or more than there are.
     """
     count = corruption.signal.shape[0]
-    if not 2 <= steps <= count:
-        raise ValueError(f"steps = {steps}, but it must be from 2 to {count}, all that there are")
+    steps = whole("steps", steps, 2, count)
     at = np.round(np.linspace(0, count, steps + 1)).astype(int)[1:] - 1
     return Corruption(corruption.signal[at], corruption.noise[at])
 

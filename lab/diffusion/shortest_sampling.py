@@ -11,20 +11,23 @@ denoiser is $\hat u_0 = g u$ with $g = \sqrt{a} D / (a D + b)$, so the chain is 
 Source: Das et al., *Image generation with shortest path diffusion*, ICML 2023.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.diffusion.shortest import Corruption, divergence
 from lab.diffusion.spectra import Basis, checked, coefficients, composed, even
 from lab.numerics import random
+from lab.numerics.arguments import real, whole
 from lab.numerics.host import placed
-from lab.numerics.iterate import Loop, Method, Reason, pure
+from lab.numerics.iterate import Loop, Method, Reason, pure, traceable
 from lab.numerics.jit import jit
 
 type Variance = Literal["large", "small", "none"] | str
@@ -143,7 +146,7 @@ class Outcome(NamedTuple):
 
 
 @chosen
-def outcome(power: Float[Array, "*k"], corruption: Corruption, variance: Variance = "large") -> Outcome:
+def outcome(power: ArrayLike | Sequence, corruption: Corruption, variance: Variance = "large") -> Outcome:
     r"""Exactly, from white noise: $v_{t-1} = k_t^2 v_t + \mathrm{variance}_t$.
 
     Args:
@@ -152,6 +155,7 @@ def outcome(power: Float[Array, "*k"], corruption: Corruption, variance: Varianc
     Raises:
         ValueError: a power that is not positive, or not a row.
     """
+    power = real("power", power, finite=False)
     checked(power)
     if power.ndim != 1:
         raise ValueError(f"the power has shape {power.shape}, but a row (k,) is needed: ravel it")
@@ -247,6 +251,7 @@ def sample(
     Raises:
         ValueError: an unknown variance, or a corruption of other coefficients.
     """
+    n, k, loop = whole("n", n, 1), whole("k", k, 1), traceable(loop)
     if corruption.signal.shape[1] not in (1, k):
         raise ValueError(f"the corruption is of {corruption.signal.shape[1]} coefficients, but there are {k}")
     start, rest, steps = _begun(key, corruption, n, k)

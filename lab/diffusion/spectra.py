@@ -10,6 +10,7 @@ Coefficients are rows of real numbers in an orthonormal basis:
 Source: Das et al., *Image generation with shortest path diffusion*, ICML 2023 (the law of powers).
 """
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import jax
@@ -19,6 +20,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from lab.choices import check_choice
+from lab.numerics.arguments import real
+from lab.numerics.differentiation import at_root
 from lab.numerics.jit import jit
 from lab.paths.schedules import known
 
@@ -211,8 +214,7 @@ class PowerLaw(NamedTuple):
     error: Float[Array, ""]  # root mean square of log D
 
 
-@jit
-def fit(power: Float[Array, "*k"], radius: Float[Array, "*k"]) -> PowerLaw:
+def fit(power: ArrayLike | Sequence, radius: ArrayLike | Sequence) -> PowerLaw:
     r"""The law of powers of least squares in $\log D$, every coefficient counting alike.
 
     For each c2 the rest is a line in $\log(c_2 + |f|)$; c2 is looked for between 1e-4 and 100, on a grid and then by golden
@@ -221,7 +223,19 @@ def fit(power: Float[Array, "*k"], radius: Float[Array, "*k"]) -> PowerLaw:
     Args:
         power: D, all positive.
         radius: |f|, as ``radii`` gives it.
+
+    Raises:
+        ValueError: a power that is not positive, a negative radius, fewer than three coefficients, or shapes that differ.
     """
+    power = real("power", power, low=0, strict=True)
+    radius = real("radius", radius, power.shape, low=0)
+    if power.size < 3:
+        raise ValueError(f"power has shape {power.shape}: three coefficients are needed for three numbers")
+    return _fit(power, radius)
+
+
+@jit
+def _fit(power: Array, radius: Array) -> PowerLaw:
     r, y = radius.ravel(), jnp.log(power.ravel())
 
     def line(log_knee):
@@ -242,7 +256,13 @@ def fit(power: Float[Array, "*k"], radius: Float[Array, "*k"]) -> PowerLaw:
 
     ends = knees[jnp.maximum(best - 1, 0)], knees[jnp.minimum(best + 1, _GRID - 1)]
     low, high = jax.lax.fori_loop(0, _GOLDEN, narrower, ends)
-    knee = (low + high) / 2
+    found = (low + high) / 2
+
+    def apart(log_knee):  # 0 at the minimum
+        return jax.grad(lambda at: line(at)[2] ** 2)(log_knee)
+
+    inner = (best > 0) & (best < _GRID - 1)  # else the end of the range
+    knee = jnp.where(inner, at_root(found, lambda at: jnp.where(inner, apart(at), at - found)), found)
     slope, level, error = line(knee)
     return PowerLaw(jnp.exp(level), jnp.exp(knee), -slope, error)
 

@@ -17,7 +17,9 @@ from lab.diffusion.predictions import Prediction
 from lab.diffusion.schedules import Level, Noise
 from lab.inputs import shown
 from lab.numerics import Loop, Method, NotConverged, Reason, pure
+from lab.numerics.arguments import real
 from lab.numerics.host import placed
+from lab.numerics.iterate import traceable
 from lab.numerics.jit import jit
 from lab.paths.schedules import known
 
@@ -134,7 +136,8 @@ def carried(
     predict: Any, noise: Any, times: Any, x: Any, sampler: Any, key: PRNGKeyArray | None, keep: bool, loop: Loop
 ) -> Trajectory:
     """``lab.diffusion.sample`` by a ``Sampler``."""
-    times, x = jnp.asarray(times), jnp.asarray(x)
+    times, x = real("times", times, ("times",)), real("x", x, ("n", "d"))
+    loop = traceable(loop)
     _check(predict, noise, sampler, x)
     if known((times, noise)):
         _check_times(np.asarray(times), noise)
@@ -212,10 +215,6 @@ def _check(predict: Any, noise: Any, sampler: Any, x: Array) -> None:
         raise TypeError(
             f"{shown(sampler)} is no sampler: it must have evaluations, begin(x) and a call; or give a name"
         )
-    if x.ndim != 2 or not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(f"x has shape {x.shape} and type {x.dtype}, but points (n, d) of real numbers are needed")
-    if known(x) and not np.isfinite(np.asarray(x)).all():
-        raise ValueError("x has values that are not finite")
     number = jax.ShapeDtypeStruct((), x.dtype)
     try:
         found = jax.eval_shape(predict, x, number, number)

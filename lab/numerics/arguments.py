@@ -59,6 +59,8 @@ def real(
             f"{name} is a tensor of another library with requires_grad, whose gradient would be lost: "
             f"pass {name}.detach() for its values, or differentiate a jax array with jax.grad"
         )
+    if isinstance(value, list | tuple) and any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
+        value = jnp.asarray(value)
     if not isinstance(value, Tracer):
         precision.uncut(**{name: value})
     try:

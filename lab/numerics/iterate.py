@@ -7,7 +7,8 @@ $$ s_0 = \mathrm{init}(p), \qquad s_{t+1} = \mathrm{step}(p, s_t), \qquad
 
 and the scalars ``measure(p, s)`` that are recorded at every iteration. Two loops run any method:
 
-- ``pure``: one ``lax.while_loop``. It works under ``jit`` and ``vmap`` and cannot be stopped.
+- ``pure``: one ``lax.while_loop``. It works under ``jit`` and ``vmap`` and cannot be stopped. ``scanned`` is the same with a
+  fixed number of steps, which reverse mode can differentiate.
 - ``Chunked``: short jitted chunks of one kind of step, driven from Python. It reports progress, stops when asked,
   and hands back the state, from which it can go on later.
 
@@ -30,7 +31,7 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Int
 
 from lab.numerics.host import placed
-from lab.numerics.jit import jit
+from lab.numerics.jit import jit, trace_state_clean
 
 type Tree = Any
 _BUFFER = 64  # rows of the trace buffer of one chunk; a chunk never runs more iterations
@@ -314,6 +315,52 @@ def differentiable_while(keep_going: Callable, body: Callable, carry: Any, most:
         return choose(body(choose(carry, first)), carry), None
 
     return jax.lax.scan(turn, carry, length=most)[0]
+
+
+@jit
+def _scanned(method: Method, rest: tuple, steps: int, numbers: list, state: Tree) -> Run:
+    problem = _whole(numbers, rest)
+    state = method.init(problem) if state is None else state
+    shapes = jax.eval_shape(partial(method.measure, problem), state)
+
+    def go(carry):
+        state, count, _ = carry
+        state = method.step(problem, state)
+        reason = jnp.asarray(method.done(problem, state), jnp.int32)
+        return (state, count + 1, reason), method.measure(problem, state)
+
+    def stay(carry):
+        return carry, {name: jnp.full(shape.shape, jnp.nan, shape.dtype) for name, shape in shapes.items()}
+
+    def one(carry, _):
+        return jax.lax.cond(carry[2] == Reason.RUNNING, go, stay, carry)
+
+    start = state, jnp.int32(0), jnp.asarray(method.done(problem, state), jnp.int32)
+    (state, count, reason), trace = jax.lax.scan(one, start, length=steps)
+    return Run(state, count, jnp.where(reason == Reason.RUNNING, Reason.MAX_ITERATIONS, reason), trace)
+
+
+def scanned(method: Method, problem: Tree, state: Tree = None, *, max_iterations: int) -> Run:
+    """Run a method as ``pure`` does, in one ``lax.scan``: differentiable in reverse mode too.
+
+    For methods whose number of steps is known, such as integrators. Memory of the backward pass: O(max_iterations) states.
+
+    Args:
+        method: as for ``pure``.
+        problem: as for ``pure``.
+        state: as for ``pure``.
+        max_iterations: static; steps after the method is done cost nothing, unless under ``vmap``.
+
+    Returns:
+        a ``Run``, as ``pure`` returns it.
+    """
+    numbers, rest = _split(problem)
+    return _scanned(method, rest, max_iterations, numbers, _arrays(state))
+
+
+def traceable(loop: Loop) -> Loop:
+    """``scanned`` instead of ``pure`` inside ``jit``, ``vmap`` and ``grad``; any other loop as it is."""
+    return scanned if loop is pure and not trace_state_clean() else loop
 
 
 @jit

@@ -17,8 +17,14 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab import precision
 from lab.numerics import random
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
+
+OF_WEIGHTS = (
+    "samples jump from component to component as the weights change: sampling has no derivative in the weights; "
+    "differentiate log_prob, or samples in the means and covariances"
+)
 
 
 class Moments(NamedTuple):
@@ -80,7 +86,8 @@ class Mixture(eqx.Module):
     def sample(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         """n independent draws. Memory O(n K d)."""
         first, second = jax.random.split(key)
-        chosen = random.categorical(first, jnp.log(self.weights), shape=(n,))
+        weights = refuse_derivative(self.weights, OF_WEIGHTS)
+        chosen = random.categorical(first, jnp.log(weights), shape=(n,))
         noise = random.normal(second, (n, self.dimension), self.means.dtype)
         c = self.covariances
         if c.ndim < 3:

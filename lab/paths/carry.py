@@ -9,7 +9,7 @@ momentum, the variables of a data term), lets something be done after each step 
 steps that remember the ones before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -21,10 +21,11 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from lab import precision
 from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure, tell
+from lab.numerics.arguments import real, whole
 from lab.numerics.host import placed
+from lab.numerics.iterate import traceable
 from lab.numerics.jit import jit
 from lab.paths.fields import Exact, Field
 from lab.paths.sampling import _checked
@@ -272,7 +273,7 @@ CARRY = Method(_init, _step, _done, _measure)
 def carry(
     loop: Loop,
     fields: Callable | Exact | tuple,
-    x: ArrayLike,
+    x: ArrayLike | Sequence,
     times: Any,
     *,
     solver: Solver = "rk4",
@@ -341,8 +342,8 @@ def carry(
         >>> round(float(shrunk.end[0, 0]), 4), int(shrunk.nfe)
         (0.3679, 40)
     """
-    precision.uncut(x=x)
-    x = jnp.asarray(x)
+    x = real("x", x, finite=False)  # NaN of a run that was stopped ends at once
+    loop = traceable(loop)
     noisy = not (isinstance(epsilon, int | float) and epsilon == 0)
     step = _solver(solver, noisy)
     if noisy and key is None:
@@ -350,8 +351,7 @@ def carry(
     grids = _grids(times, x.dtype, steps is not None)
     counts = _counts(steps, grids)
     _fit(fields, x, grids, 0.0 if euler_last else step.latest)
-    if rows is not None and not rows >= 1:
-        raise ValueError(f"rows = {rows}, but at least 1 is needed")
+    rows = None if rows is None else whole("rows", rows, 1)
     journey = Journey(
         fields,
         rate,
@@ -389,6 +389,9 @@ def even(steps: Any, most: int | None = None) -> Float[Array, " times"]:
     Returns:
         times (most + 1,).
 
+    Raises:
+        ValueError: no whole number of at least 1.
+
     Source:
         Hairer, Nørsett, Wanner, Solving Ordinary Differential Equations I, 1993, on fixed steps.
 
@@ -397,10 +400,12 @@ def even(steps: Any, most: int | None = None) -> Float[Array, " times"]:
         >>> paths.even(2, 4).tolist()
         [0.0, 0.5, 1.0, 1.0, 1.0]
     """
-    most = int(steps) if most is None else most
     if isinstance(steps, Tracer):
-        return jnp.minimum(jnp.arange(most + 1) / steps, 1.0)
-    return placed(np.minimum(np.arange(most + 1) / np.asarray(steps), 1.0).astype(jnp.result_type(float)))
+        room = whole("most", most, 1)
+        return jnp.minimum(jnp.arange(room + 1) / steps, 1.0)
+    count = whole("steps", steps if np.ndim(steps) else np.asarray(steps).item(), 1)
+    room = count if most is None else whole("most", most, count)
+    return placed(np.minimum(np.arange(room + 1) / count, 1.0).astype(jnp.result_type(float)))
 
 
 @jit
@@ -479,8 +484,8 @@ def _counts(steps: Any, grids: Array) -> Any:
 
 
 def _fit(fields: Any, x: Array, grids: Array, latest: float) -> None:
-    if not jnp.issubdtype(x.dtype, jnp.floating) or x.ndim < 2:
-        raise ValueError(f"x has shape {x.shape} and type {x.dtype}, but points (..., n, d) of real numbers are needed")
+    if x.ndim < 2:
+        raise ValueError(f"x has shape {x.shape}, but points (..., n, d) are needed")
     if isinstance(fields, tuple) and (x.ndim < 3 or len(fields) != x.shape[0]):
         raise ValueError(f"{len(fields)} fields, but x has shape {x.shape}: a row (n, d) for each field is needed")
     for field in fields if isinstance(fields, tuple) else (fields,):

@@ -1,7 +1,7 @@
 r"""Squared lengths of Gaussian noise: the chi-square law, the noncentral one of distances, and a test of it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -10,6 +10,7 @@ from jax.scipy.special import gammaln, log_ndtr
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from lab.numerics.arguments import real, whole
 from lab.numerics.jit import jit
 
 _TERMS = 400  # of the series, around half the noncentrality
@@ -18,15 +19,28 @@ _UNROLL = 4  # terms that are added in one pass over the memory
 _WIDE = 600.0  # noncentrality from which on the terms no longer cover the Poisson law
 
 
-def mean_square_density(values: Float[Array, " n"], d: int) -> Float[Array, " n"]:
-    r"""The density of $|n|^2 / d$ for $n \sim N(0, I)$ in d dimensions, at these values."""
+def mean_square_density(values: ArrayLike | Sequence, d: int) -> Float[Array, " n"]:
+    r"""The density of $|n|^2 / d$ for $n \sim N(0, I)$ in d dimensions, at these values.
+
+    Raises:
+        ValueError: a negative value, or d below 1.
+    """
+    values, d = real("values", values, ("n",), low=0), whole("d", d, 1)
     half = d * values / 2
-    return jnp.exp((d / 2 - 1) * jnp.log(half) - half - gammaln(d / 2)) * d / 2
+    power = jax.scipy.special.xlogy(d / 2 - 1, half)  # at 0 with two degrees of freedom the density is not 0
+    return jnp.exp(power - half - gammaln(d / 2)) * d / 2
 
 
-def kolmogorov(squared: Float[Array, " n"], d: int) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Kolmogorov's statistic of squared lengths against the chi-square law of d degrees, and its p-value for large samples."""
+def kolmogorov(squared: ArrayLike | Sequence, d: int) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Kolmogorov's statistic of squared lengths against the chi-square law of d degrees, and its p-value for large samples.
+
+    Raises:
+        ValueError: no lengths, a negative one, or d below 1.
+    """
+    squared, d = real("squared", squared, ("n",), low=0), whole("d", d, 1)
     n = squared.size
+    if not n:
+        raise ValueError("squared is empty: at least one squared length is needed")
     level = jax.scipy.special.gammainc(d / 2, jnp.sort(squared) / 2)
     rank = jnp.arange(n, dtype=level.dtype)
     statistic = jnp.maximum(((rank + 1) / n - level).max(), (level - rank / n).max())
@@ -36,8 +50,7 @@ def kolmogorov(squared: Float[Array, " n"], d: int) -> tuple[Float[Array, ""], F
     return statistic, jnp.where(scaled < 0.2, 1.0, jnp.clip(p, 0, 1))
 
 
-@jit
-def log_survival(r: ArrayLike, d: int, noncentrality: ArrayLike) -> Array:
+def log_survival(r: ArrayLike | Sequence, d: int, noncentrality: ArrayLike | Sequence) -> Array:
     r"""$\log P(X > r)$ of the noncentral $\chi^2$ law with d degrees of freedom.
 
     Up to 200 degrees of freedom the Poisson mixture, with terms that are all positive: with $a = d/2$, $x = r/2$,
@@ -53,9 +66,16 @@ def log_survival(r: ArrayLike, d: int, noncentrality: ArrayLike) -> Array:
         d: static.
         noncentrality: broadcast to r. Time up to 400 multiplications an element of r, memory 400 numbers an element
             of this.
+
+    Raises:
+        ValueError: a negative r or noncentrality, or d below 1.
     """
-    r = jnp.asarray(r)
-    noncentrality = jnp.asarray(noncentrality, r.dtype)
+    r = real("r", r, low=0)
+    return _log_survival(r, whole("d", d, 1), real("noncentrality", noncentrality, low=0, dtype=r.dtype))
+
+
+@jit
+def _log_survival(r: Array, d: int, noncentrality: Array) -> Array:
     noncentrality = jnp.reshape(noncentrality, (1,) * (r.ndim - noncentrality.ndim) + noncentrality.shape)
     if d > _SERIES:
         return _sankaran(r, d, noncentrality)

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from lab.numerics.differentiation import at_root
+
 _TINY = 1e-30
 
 
@@ -39,7 +41,7 @@ class MonotoneCubic(eqx.Module):
         return jnp.where(x >= self.knots[-1], self.values[-1], inside)
 
     def inverse(self, integral: Array) -> Array:
-        """Where the integral has this value. Differentiable once, by a last step of Newton's method."""
+        """Where the integral has this value."""
         fixed = jax.lax.stop_gradient(self)
         wanted = jax.lax.stop_gradient(integral)
         i = fixed._find(wanted, fixed.integrals)
@@ -54,9 +56,13 @@ class MonotoneCubic(eqx.Module):
             return jnp.clip(u - (area - left) / jnp.maximum(value, _TINY), 0.0, h)
 
         u = jax.lax.fori_loop(0, 6, newton, u)
-        value, area = _hermite(u, *self._cell(i))
-        step = (self.integrals[i] + area - integral) / jnp.where(value > 0, value, 1)
-        return self.knots[i] + u - jnp.where(value > 0, step - jax.lax.stop_gradient(step), 0.0)
+        still = _hermite(u, *cell)[0] <= 0  # there the inverse has no derivative
+        inside = jnp.where(still, h / 2, u)
+
+        def apart(u: Array) -> Array:
+            return jnp.where(still, u - inside, self.integrals[i] + _hermite(u, *self._cell(i))[1] - integral)
+
+        return self.knots[i] + jnp.where(still, u, at_root(inside, apart))
 
 
 def _hermite(u, h, low, high, first, last) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ $$ \nabla\log p_t = s, \qquad \eta_z = -\gamma s, \qquad
 Source: Albergo, Boffi, Vanden-Eijnden, *Stochastic interpolants*, JMLR 26 (2025), section 2.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -20,7 +20,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from lab import precision
+from lab.numerics.arguments import real
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.paths.blocks import squared_distances
@@ -157,11 +157,10 @@ class Exact(eqx.Module):
     schedule: Schedule
     law: Any
 
-    def __call__(self, t: Any, x: ArrayLike) -> Field:
-        precision.uncut(x=x)
-        x = jnp.asarray(x)
-        if x.ndim != 2 or x.shape[1] != self.law.dimension:
-            raise ValueError(f"x has shape {x.shape}, but points (n, {self.law.dimension}) are needed")
+    def __call__(self, t: Any, x: ArrayLike | Sequence) -> Field:
+        x = real("x", x, ("n", self.law.dimension), finite=False)
+        if jnp.ndim(t):
+            raise ValueError(f"t has shape {jnp.shape(t)}, but one time is needed: use jax.vmap for several")
         if not isinstance(t, Tracer):
             time = float(t)
             if not 0 <= time <= 1:
@@ -174,13 +173,13 @@ class Exact(eqx.Module):
                 )
         return _evaluate(self.schedule, self.law, jnp.asarray(t), x)
 
-    def velocity(self, t: Any, x: ArrayLike) -> Float[Array, "n d"]:
+    def velocity(self, t: Any, x: ArrayLike | Sequence) -> Float[Array, "n d"]:
         return self(t, x).velocity
 
-    def score(self, t: Any, x: ArrayLike) -> Float[Array, "n d"]:
+    def score(self, t: Any, x: ArrayLike | Sequence) -> Float[Array, "n d"]:
         return self(t, x).score
 
-    def log_density(self, t: Any, x: ArrayLike) -> Float[Array, " n"]:
+    def log_density(self, t: Any, x: ArrayLike | Sequence) -> Float[Array, " n"]:
         return self(t, x).log_density
 
     @property

@@ -53,6 +53,8 @@ def schedule_named(name: str, latent: Latent, a: ArrayLike) -> Schedule:
     Args:
         a: size of the latent noise; of "bridge" its coefficients (m,). Traced; not read where there is none.
     """
+    if name not in SCHEDULES:
+        raise ValueError(f"name = {name!r} is not allowed: name must be one of {', '.join(map(repr, SCHEDULES))}")
     if name in ONE_SIDED:
         kinds = {"one-sided-linear": schedules.Linear, "sbdm": schedules.ConstantSpeedVP}
         return kinds.get(name, schedules.Trigonometric)()

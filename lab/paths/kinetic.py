@@ -25,9 +25,10 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from lab.numerics.arguments import real, whole
 from lab.numerics.jit import jit
 from lab.paths.cubic import MonotoneCubic
-from lab.paths.schedules import Coefficients, Schedule, has_latent, known
+from lab.paths.schedules import Coefficients, Schedule, checked_time, has_latent, known
 from lab.paths.separation import Separation
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
@@ -53,7 +54,7 @@ class KineticOptimal(eqx.Module):
 
     def __call__(self, t: ArrayLike) -> Coefficients:
         total = self.curve.integrals[-1]
-        t = jnp.asarray(t, total.dtype)
+        t = checked_time(jnp.asarray(t, total.dtype))
         x, y = 1 - 2 * t * jnp.sin(total / 2) ** 2, t * jnp.sin(total)
         b = 4 * jnp.sin(total / 2) ** 2
         r = jnp.hypot(x, y)
@@ -135,11 +136,13 @@ def energy(
         >>> round(float(found.marginal), 6), round(float(found.conditional), 6)  # N(0, I) stays; (pi / 2)^2
         (0.0, 2.467401)
     """
-    if known((start, stop)) and not 0 <= start <= stop <= 1:  # type: ignore[operator]
+    dtype = separation.theta.dtype
+    start = real("start", start, (), low=0, high=1, dtype=dtype)
+    stop = real("stop", stop, (), low=0, high=1, dtype=dtype)
+    if known((start, stop)) and not float(start) <= float(stop):
         raise ValueError(f"the times go from {start} to {stop}, but 0 <= start <= stop <= 1 is needed")
     _without_latent(schedule)
-    dtype = separation.theta.dtype
-    return _energy(schedule, separation, jnp.asarray(start, dtype), jnp.asarray(stop, dtype), panels)
+    return _energy(schedule, separation, start, stop, whole("panels", panels, 1))
 
 
 @jit

@@ -18,9 +18,11 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.numerics import random
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import (
+    OF_WEIGHTS,
     Mixture,
     Moments,
     alike,
@@ -109,7 +111,7 @@ class Empirical(eqx.Module):
 
     @jit
     def sample(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
-        return self.points[draw(key, self.weights, n)]
+        return self.points[draw(key, refuse_derivative(self.weights, OF_WEIGHTS), n)]
 
     @jit
     def moments(self) -> Moments:
@@ -179,7 +181,7 @@ class Boxes(eqx.Module):
     @jit
     def sample(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         first, second = jax.random.split(key)
-        chosen = random.categorical(first, jnp.log(self.weights), shape=(n,))
+        chosen = random.categorical(first, jnp.log(refuse_derivative(self.weights, OF_WEIGHTS)), shape=(n,))
         low, high = self.low[chosen], self.high[chosen]
         return low + (high - low) * random.uniform(second, low.shape, low.dtype)
 
@@ -310,7 +312,7 @@ class Joint(eqx.Module):
     def sample(self, key: PRNGKeyArray, n: int) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
         first, second = jax.random.split(key)
         d = self.dimension
-        chosen = random.categorical(first, jnp.log(self.weights), shape=(n,))
+        chosen = random.categorical(first, jnp.log(refuse_derivative(self.weights, OF_WEIGHTS)), shape=(n,))
         noise = random.normal(second, (n, 2 * d), self.source.dtype)
         c0, c1 = (widened(c, 3, d) for c in (self.source_covariances, self.target_covariances))
         cross = jnp.zeros_like(c0) if self.cross is None else self.cross

@@ -12,7 +12,7 @@ $$ p_1(x) = E\Big[ p_0(Y_0)\, e^{-\int_0^1 \mathrm{div}\, b_F(t, Y_t)\,dt} \Big]
 Source: Albergo, Boffi, Vanden-Eijnden, *Stochastic interpolants*, JMLR 26 (2025), theorem 2.20.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -21,9 +21,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from lab import precision
 from lab.choices import chosen
 from lab.numerics import random
+from lab.numerics.arguments import real, whole
 from lab.numerics.jit import jit
 from lab.paths.fields import Exact
 from lab.paths.metrics import Estimate
@@ -42,7 +42,7 @@ class Likelihood(NamedTuple):
 def divergence(
     velocity: Callable | Exact,
     t: Any,
-    x: ArrayLike,
+    x: ArrayLike | Sequence,
     key: PRNGKeyArray | None = None,
     probes: int = 16,
 ) -> Estimate:
@@ -69,8 +69,7 @@ def divergence(
         >>> paths.divergence(lambda t, x: -x, 0.0, jnp.ones((1, 2))).value.tolist()  # minus the dimension
         [-2.0]
     """
-    precision.uncut(x=x)
-    x = jnp.asarray(x)
+    x = real("x", x, ("n", "d"))
     traces = _traces(lambda x: _velocity(velocity, t, x), x, _directions(x, key, probes))
     return _estimate(traces) if key is not None else Estimate(traces.sum(axis=0), jnp.zeros_like(x[:, 0]))
 
@@ -78,7 +77,7 @@ def divergence(
 @chosen
 def log_density(
     velocity: Callable | Exact,
-    x: ArrayLike,
+    x: ArrayLike | Sequence,
     source: Any,
     steps: int = 100,
     *,
@@ -121,8 +120,7 @@ def log_density(
         >>> round(float(found.log_density[0]), 4)  # 1 - log(2 pi) / 2
         0.0811
     """
-    precision.uncut(x=x)
-    x = jnp.asarray(x)
+    x = real("x", x, ("n", "d"))
     times = _grid(velocity, x, steps, grid, interval, True)
     _checked(velocity, times, 1.0)
     both = _WithDivergence(velocity, _directions(x, key, probes), key is None)
@@ -137,7 +135,7 @@ def log_density(
 
 def feynman_kac(
     field: Callable | Exact | tuple[Callable, Callable],
-    x: ArrayLike,
+    x: ArrayLike | Sequence,
     source: Any,
     key: PRNGKeyArray,
     epsilon: Any = 0.1,
@@ -184,10 +182,8 @@ def feynman_kac(
         >>> round(float(found.log_density[0]), 4)  # without noise that of the flow, 1 - log(2 pi) / 2
         0.0811
     """
-    if rollouts < 2:
-        raise ValueError(f"rollouts = {rollouts}, but a standard error needs at least 2")
-    precision.uncut(x=x)
-    x = jnp.asarray(x)
+    rollouts = whole("rollouts", rollouts, 2)  # of fewer there is no standard error
+    x = real("x", x, ("n", "d"))
     times = _grid(field, x, steps, grid, interval, True)
     _checked(field, times, 1.0)
     level = _levels(epsilon, times)
@@ -241,8 +237,7 @@ def _directions(x: Array, key: Array | None, probes: int) -> Array:
     """(d, 1, d) unit vectors, or (probes, n, d) random signs."""
     if key is None:
         return jnp.eye(x.shape[1], dtype=x.dtype)[:, None, :]
-    if probes < 2:
-        raise ValueError(f"probes = {probes}, but a standard error needs at least 2")
+    probes = whole("probes", probes, 2)  # of fewer there is no standard error
     return random.rademacher(key, (probes, *x.shape), x.dtype)
 
 

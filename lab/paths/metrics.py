@@ -15,6 +15,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.numerics import random
+from lab.numerics.arguments import ANY, arrays
 from lab.numerics.neighbours import nearest
 from lab.ot.exact import linear_program
 from lab.ot.problem import from_points
@@ -44,6 +45,7 @@ def mean(samples: Float[Array, " n"], log_weights: Float[Array, " n"] | None = N
 # --- distances between two samples ---
 
 
+@arrays()
 def squared_wasserstein(
     x: Float[Array, "n d"], y: Float[Array, "m e"], a: ArrayLike | None = None, b: ArrayLike | None = None
 ) -> Float[Array, ""]:
@@ -95,6 +97,7 @@ def _alike(x: Array, y: Array) -> None:
         raise ValueError(f"the points have shapes {x.shape} and {y.shape}, but (n, d) and (m, d) are needed")
 
 
+@arrays()
 def sliced_wasserstein(
     key: PRNGKeyArray, x: Float[Array, "n d"], y: Float[Array, "m e"], projections: int = 256
 ) -> Estimate:
@@ -140,6 +143,7 @@ def _quantiles(n: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return edges[:-1] // m, edges[:-1] // n, np.diff(edges) / (n * m)
 
 
+@arrays()
 def energy_distance(x: Float[Array, "n d"], y: Float[Array, "m e"]) -> Estimate:
     """The energy distance $2 E|x - y| - E|x - x'| - E|y - y'|$, unbiased: it can be negative where the laws are equal.
 
@@ -180,7 +184,9 @@ def _distance_sums(x: Array, y: Array) -> Array:
     """The sum over all y of the distance from each x."""
 
     def of_one(point):  # by differences: a point has distance 0 from itself
-        return jnp.sqrt(((y - point[None, :]) ** 2).sum(axis=1)).sum()
+        squared = ((y - point[None, :]) ** 2).sum(axis=1)
+        apart = squared > 0  # the root has no derivative at 0
+        return jnp.where(apart, jnp.sqrt(jnp.where(apart, squared, 1.0)), 0.0).sum()
 
     return jax.lax.map(of_one, x, batch_size=max(1, _CELLS // y.size))
 
@@ -188,6 +194,7 @@ def _distance_sums(x: Array, y: Array) -> Array:
 # --- laws ---
 
 
+@arrays()
 def gaussian_kl(
     mean_p: Float[Array, " d"], cov_p: Float[Array, "d d"], mean_q: Float[Array, " d"], cov_q: Float[Array, "d d"]
 ) -> Float[Array, ""]:
@@ -225,6 +232,7 @@ def over_time(values: Float[Array, "times n"], times: Float[Array, " times"]) ->
     return (_spans(times)[:, None] * (values[1:] + values[:-1])).sum(axis=0) / 2
 
 
+@arrays()
 def path_energy(positions: Float[Array, "times n d"], times: Float[Array, " times"]) -> Estimate:
     r"""$\int_0^1 E|\dot z_t|^2 dt$ along the trajectories, as polygons: $\sum_k E|z_{k+1} - z_k|^2 / (t_{k+1} - t_k)$.
 
@@ -250,6 +258,7 @@ def normalized_path_energy(energy: Estimate, squared_wasserstein: ArrayLike) -> 
     )
 
 
+@arrays()
 def straightness(positions: Float[Array, "times n d"], times: Float[Array, " times"]) -> Estimate:
     r"""$S = \int_0^1 E|(Z_1 - Z_0) - \dot Z_t|^2 dt$: 0 where one Euler step is exact.
 
@@ -285,6 +294,7 @@ def crossing(
     return mean(over_time(jax.lax.map(at, times), times), log_weights)
 
 
+@arrays()
 def curvature(velocities: Float[Array, "times n d"], times: Float[Array, " times"]) -> Estimate:
     r"""$E|\ddot Z_t|^2$ at every time, by differences of second order: an Euler step of size h errs by $h^2 |\ddot Z| / 2$."""
     gap = jnp.sign(times[-1] - times[0]) * _spans(times)[:, None, None]
@@ -298,6 +308,7 @@ def curvature(velocities: Float[Array, "times n d"], times: Float[Array, " times
 # --- weights and modes ---
 
 
+@arrays(log_weights=ANY)
 def effective_sample_size(log_weights: Float[Array, " n"]) -> Float[Array, ""]:
     r"""$(\sum w)^2 / (n \sum w^2)$, between 1/n and 1; rows of weight $-\infty$ do not count."""
     count = jnp.isfinite(log_weights).sum()

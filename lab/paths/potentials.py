@@ -21,7 +21,7 @@ Source: Song, Keller, Sebe, Welling, *Latent Traversals in Generative Models as 
 *A computational fluid mechanics solution to the Monge-Kantorovich mass transfer problem*, 2000.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -34,6 +34,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.numerics import random
+from lab.numerics.arguments import real, whole
 from lab.ot.gaussian import bures
 
 type PDE = Literal["wave", "heat", "hamilton-jacobi", "fokker-planck", "none"] | str
@@ -99,8 +100,7 @@ def hutchinson(key: PRNGKeyArray, u: Potential, z: Vector, t: ArrayLike, probes:
     Args:
         probes: at least 2, so that their spread tells the error.
     """
-    if probes < 2:
-        raise ValueError(f"probes = {probes}, but at least 2 are needed to know the error")
+    probes = whole("probes", probes, 2)  # of fewer there is no standard error
     t = jnp.asarray(t, z.dtype)
     signs = random.rademacher(key, (probes, *z.shape), z.dtype)
 
@@ -176,8 +176,17 @@ class Affine(NamedTuple):
     matrix: Square
     shift: Vector
 
-    def __call__(self, z: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        return z @ self.matrix.T + self.shift[None, :]
+    def __call__(self, z: ArrayLike | Sequence) -> Float[Array, "*n d"]:
+        """Carry points (n, d), or one point (d,).
+
+        Raises:
+            ValueError: points of another dimension.
+        """
+        z = real("z", z, finite=False)
+        if z.ndim not in (1, 2) or z.shape[-1] != self.shift.shape[0]:
+            d = self.shift.shape[0]
+            raise ValueError(f"z has shape {z.shape}, but points (n, {d}) or one point ({d},) are needed")
+        return z @ self.matrix.T + jnp.broadcast_to(self.shift, z.shape)
 
 
 def _grown(a: Square, g: Vector, s: Array) -> Affine:
@@ -199,10 +208,11 @@ class Wave(eqx.Module):
 
     a: Square
     g: Vector
-    c: Any = 1.0
+    c: Any
 
-    def __check_init__(self) -> None:
-        symmetric(self.a, "A")
+    def __init__(self, a: Any, g: Any, c: Any = 1.0):
+        self.a, self.g = quadratic("a", a, "g", g)
+        self.c = _speed(c)
 
     def __call__(self, z: Vector, t: ArrayLike) -> Scalar:
         return t * (z @ self.a @ z / 2 + self.g @ z) + self.c**2 * jnp.trace(self.a) * t**3 / 6
@@ -219,10 +229,11 @@ class Heat(eqx.Module):
 
     a: Square
     g: Vector
-    c: Any = 1.0
+    c: Any
 
-    def __check_init__(self) -> None:
-        symmetric(self.a, "A")
+    def __init__(self, a: Any, g: Any, c: Any = 1.0):
+        self.a, self.g = quadratic("a", a, "g", g)
+        self.c = _speed(c)
 
     def __call__(self, z: Vector, t: ArrayLike) -> Scalar:
         return z @ self.a @ z / 2 + self.g @ z + self.c**2 * jnp.trace(self.a) * t
@@ -244,8 +255,8 @@ class HamiltonJacobi(eqx.Module):
     s: Square
     b: Vector
 
-    def __check_init__(self) -> None:
-        symmetric(self.s, "S")
+    def __init__(self, s: Any, b: Any):
+        self.s, self.b = quadratic("s", s, "b", b)
 
     def __call__(self, z: Vector, t: ArrayLike) -> Scalar:
         start = jnp.linalg.solve(jnp.eye(z.shape[0], dtype=z.dtype) + t * self.s, z - t * self.b)
@@ -278,11 +289,18 @@ class FokkerPlanck(eqx.Module):
     covariance: Square  # C_0
     goal: Vector  # m
     precision: Square  # Pi
-    beta: Any = 1.0
+    beta: Any
 
-    def __check_init__(self) -> None:
-        symmetric(self.precision, "the precision")
-        symmetric(self.covariance, "the covariance")
+    def __init__(self, mean: Any, covariance: Any, goal: Any, precision: Any, beta: Any = 1.0):
+        self.covariance, self.mean = quadratic("covariance", covariance, "mean", mean)
+        self.precision, self.goal = quadratic("precision", precision, "goal", goal)
+        if self.precision.shape != self.covariance.shape:
+            raise ValueError(
+                f"precision has shape {self.precision.shape} and covariance {self.covariance.shape}: they must agree"
+            )
+        _positive_definite("covariance", self.covariance)
+        _positive_definite("precision", self.precision, semi=True)
+        self.beta = real("beta", beta, (), low=0, strict=True) if eqx.is_array_like(beta) else beta
 
     def law(self, t: ArrayLike) -> tuple[Vector, Square]:
         """Mean and covariance at a time."""
@@ -300,21 +318,47 @@ class FokkerPlanck(eqx.Module):
         return -(from_goal @ self.precision @ from_goal / 2 + log_density / self.beta)
 
 
-def symmetric(matrix: Any, name: str) -> None:
-    """Refuse a matrix that is none of a quadratic form, where its values are known."""
+def quadratic(name: str, matrix: Any, other: str, vector: Any) -> tuple[Array, Array]:
+    """The symmetric matrix and the vector of a quadratic form.
+
+    Raises:
+        ValueError: a matrix that is not square and symmetric, or a vector of another size.
+    """
+    if not _given(matrix) or not _given(vector):
+        return matrix, vector  # a place in a pytree
+    matrix = real(name, matrix, ("d", "d"))
+    if matrix.shape[0] != matrix.shape[1] or not matrix.shape[0]:
+        raise ValueError(f"{name} has shape {matrix.shape}, but a square matrix of at least one row is needed")
+    values = None if isinstance(matrix, Tracer) else np.asarray(matrix)
+    if values is not None and not np.allclose(
+        values, values.T, rtol=1e-6, atol=1e-9 * max(1.0, float(np.abs(values).max()))
+    ):
+        raise ValueError(
+            f"{name} is not symmetric, but gradients of potentials have symmetric Jacobians: give ({name} + {name}ᵀ)/2"
+        )
+    return matrix, real(other, vector, (matrix.shape[0],), dtype=matrix.dtype)
+
+
+def _given(value: Any) -> bool:
+    return eqx.is_array_like(value) or isinstance(value, list | tuple)
+
+
+def _speed(c: Any) -> Any:
+    return real("c", c, ()) if _given(c) and not isinstance(c, float | Tracer | Array) else c
+
+
+def _positive_definite(name: str, matrix: Any, semi: bool = False) -> None:
     if isinstance(matrix, Tracer) or not eqx.is_array_like(matrix):
         return
-    values = np.asarray(matrix)
-    if values.ndim != 2 or values.shape[0] != values.shape[1] or values.shape[0] < 1:
-        raise ValueError(f"{name} has shape {values.shape}, but a square matrix of at least one row is needed")
-    if not np.allclose(values, values.T, rtol=1e-6, atol=1e-9 * max(1.0, float(np.abs(values).max()))):
-        raise ValueError(
-            f"{name} is not symmetric, but gradients of potentials have symmetric Jacobians: give (A + Aᵀ)/2"
-        )
+    values = np.linalg.eigvalsh(np.asarray(matrix))
+    if not (values[0] > 0 or (semi and values[0] >= -1e-12 * max(1.0, values[-1]))):
+        kind = "positive semi-definite" if semi else "positive definite"
+        raise ValueError(f"{name} has the eigenvalue {values[0]:.6g}, but it must be {kind}")
 
 
-def shock_time(hessians: Float[Array, "*points d d"]) -> Scalar:
+def shock_time(hessians: ArrayLike | Sequence) -> Scalar:
     r"""When the lines of free transport first meet: $-1/\lambda$ of the least eigenvalue of all Hessians, or never."""
+    hessians = real("hessians", hessians)
     least = jnp.linalg.eigvalsh(hessians).min()
     return jnp.where(least < 0, -1 / jnp.where(least < 0, least, -1.0), jnp.inf)
 
@@ -330,7 +374,12 @@ class Joined(NamedTuple):
 
 
 def joined(
-    mean: Vector, covariance: Square, goal: Vector, goal_covariance: Square, time: ArrayLike = 1.0, c: ArrayLike = 1.0
+    mean: ArrayLike | Sequence,
+    covariance: ArrayLike | Sequence,
+    goal: ArrayLike | Sequence,
+    goal_covariance: ArrayLike | Sequence,
+    time: ArrayLike = 1.0,
+    c: ArrayLike = 1.0,
 ) -> Joined:
     r"""The quadratic potentials of each equation that take $N(m_0, C_0)$ to $N(m_1, C_1)$ in a time T.
 
@@ -338,7 +387,19 @@ def joined(
     $I + TS = M$ for Hamilton-Jacobi, whose kinetic energy is $W_2^2$. Energies differ, ends do not.
 
     Both covariances must be positive definite, or M has no logarithm.
+
+    Raises:
+        ValueError: shapes that do not fit, a covariance that is not positive definite, or a time that is not positive.
     """
+    covariance, mean = quadratic("covariance", covariance, "mean", mean)
+    goal_covariance, goal = quadratic("goal_covariance", goal_covariance, "goal", goal)
+    if covariance.shape != goal_covariance.shape:
+        raise ValueError(
+            f"covariance and goal_covariance have shapes {covariance.shape} and {goal_covariance.shape}: they must agree"
+        )
+    _positive_definite("covariance", covariance)
+    _positive_definite("goal_covariance", goal_covariance)
+    time = real("time", time, (), low=0, strict=True)
     best = bures(mean, covariance, goal, goal_covariance)
     shift, time = best.target - best.matrix @ best.source, jnp.asarray(time, mean.dtype)
     values, axes = jnp.linalg.eigh((best.matrix + best.matrix.T) / 2)
@@ -424,5 +485,8 @@ def hopf_lax(
         moved = y - jnp.linalg.solve(curved, jax.grad(cost)(y))
         return jnp.where(cost(moved) <= cost(y), moved, y)
 
-    y = jax.lax.fori_loop(0, newton, step, best)
+    y = found = jax.lax.stop_gradient(jax.lax.fori_loop(0, newton, step, best))
+    for _ in range(2):  # only their derivatives are kept: those of the implicit function
+        y = y - jnp.linalg.solve(jax.hessian(initial)(y) + eye / t, jax.grad(cost)(y))
+    y = found + (y - jax.lax.stop_gradient(y))
     return HopfLax(cost(y), (z - y) / t, y)

@@ -8,7 +8,7 @@ $$ dX = b\,dt, \qquad dX = (b + \epsilon s)\,dt + \sqrt{2\epsilon}\,dW, \qquad
 Source: Albergo, Boffi, Vanden-Eijnden, *Stochastic interpolants*, JMLR 26 (2025), theorem 2.11 and section 6.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -18,11 +18,13 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from lab import precision
 from lab.choices import chosen
 from lab.numerics import Reason
+from lab.numerics.arguments import real, whole
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.paths.fields import Exact, Field
+from lab.paths.schedules import known
 from lab.paths.steps import SOLVERS, Diffusion, RungeKutta, Span
 
 type Solver = Literal["euler", "midpoint", "heun", "rk4"] | str
@@ -54,7 +56,7 @@ class Path(NamedTuple):
 @chosen
 def ode(
     velocity: Callable | Exact,
-    x: ArrayLike,
+    x: ArrayLike | Sequence,
     steps: int = 100,
     *,
     grid: Any = None,
@@ -97,8 +99,7 @@ def ode(
         >>> round(float(path.end[0, 0]), 4), int(path.nfe)  # exp(-1)
         (0.3679, 40)
     """
-    precision.uncut(x=x)
-    x = jnp.asarray(x)
+    x = real("x", x, ("n", "d"))
     tableau = SOLVERS[solver]
     times = _grid(velocity, x, steps, grid, interval, reverse, max(tableau.nodes))
     end = _checked(velocity, times, max(tableau.nodes))
@@ -122,12 +123,12 @@ def _ode(velocity: Callable, x: Array, times: Array, solver: str, keep: bool, en
 @chosen
 def adaptive(
     velocity: Callable | Exact,
-    x: ArrayLike,
+    x: ArrayLike | Sequence,
     times: Any = None,
     *,
     solver: Adaptive = "dopri5",
-    rtol: float = 1e-5,
-    atol: float = 1e-5,
+    rtol: ArrayLike = 1e-5,
+    atol: ArrayLike = 1e-5,
     max_steps: int = 4096,
 ) -> Path:
     r"""Integrate $dX = b(t, X)\,dt$ with steps that the error of the whole cloud decides, by diffrax.
@@ -159,12 +160,17 @@ def adaptive(
         >>> round(float(path.end[0, 0]), 4)  # exp(-1)
         0.3679
     """
-    precision.uncut(x=x)
-    x = jnp.asarray(x)
+    x = real("x", x, ("n", "d"))
+    rtol, atol = (real(name, each, (), low=0, dtype=x.dtype) for name, each in (("rtol", rtol), ("atol", atol)))
+    max_steps = whole("max_steps", max_steps, 1)
     low, high = _interval(velocity)
     times = _grid(velocity, x, 1, (low, high) if times is None else times, None, False)
     _checked(velocity, times, 1.0)
-    tolerances = jnp.asarray(rtol, x.dtype), jnp.asarray(atol, x.dtype)
+    if known((rtol, atol)) and not float(rtol) + float(atol) > 0:
+        raise ValueError("rtol = atol = 0 is not allowed: one of both tolerances must be positive")
+    tolerances = refuse_derivative(
+        (rtol, atol), "the accepted steps jump as rtol and atol change: they have no derivative"
+    )
     return _adaptive(velocity, x, times, solver, tolerances, max_steps)
 
 
@@ -184,6 +190,7 @@ def _adaptive(velocity: Callable, x: Array, times: Array, solver: str, tolerance
         stepsize_controller=diffrax.PIDController(*tolerances),
         max_steps=max_steps,
         throw=False,
+        adjoint=diffrax.DirectAdjoint(),  # the others know reverse mode only, or forward mode only
     )
     xs = solution.ys
     assert xs is not None
@@ -197,7 +204,7 @@ def _adaptive(velocity: Callable, x: Array, times: Array, solver: str, tolerance
 @chosen
 def sde(
     field: Callable | Exact | tuple[Callable, Callable],
-    x: ArrayLike,
+    x: ArrayLike | Sequence,
     key: PRNGKeyArray,
     epsilon: Any = 1.0,
     steps: int = 200,
@@ -243,8 +250,7 @@ def sde(
         >>> bool(abs(end.mean() - 2) < 0.2), bool(abs(end.std() - 0.5) < 0.1)
         (True, True)
     """
-    precision.uncut(x=x)
-    x = jnp.asarray(x)
+    x = real("x", x, ("n", "d"))
     times = _grid(field, x, steps, grid, interval, reverse)
     end = _checked(field, times, 0.0 if scheme == "euler" else 1.0)
     return _sde(field, x, key, _levels(epsilon, times), times, scheme, keep, end)
@@ -292,14 +298,15 @@ def _walk(
 
 def _grid(field: Any, x: Array, steps: int, grid: Any, interval: Any, reverse: bool, last: float = 1.0) -> Array:
     """The times of all steps; ``last`` is the latest node of a step."""
-    if not isinstance(x, Tracer) and (x.ndim != 2 or not jnp.issubdtype(x.dtype, jnp.floating)):
-        raise ValueError(f"x has shape {x.shape} and type {x.dtype}, but points (n, d) of real numbers are needed")
     if grid is None:
-        if not (isinstance(steps, int | np.integer) and steps >= 1):
-            raise ValueError(f"steps = {steps}, but a whole number of at least 1 is needed")
-        low, high = _interval(field) if interval is None else interval
+        steps = whole("steps", steps, 1)
+        ends = real("interval", _interval(field) if interval is None else interval, (2,), low=0, high=1)
         crowded = interval is None and isinstance(field, Exact) and field.crowded
-        grid = graded(steps, low, high) if crowded else np.linspace(low, high, steps + 1)
+        if isinstance(ends, Tracer):
+            grid = ends[0] + jnp.arange(steps + 1) / steps * (ends[1] - ends[0])
+        else:
+            low, high = _interval(field) if interval is None else map(float, interval)
+            grid = graded(steps, low, high) if crowded else np.linspace(low, high, steps + 1)
         if interval is None and last < 1:
             grid[0 if reverse else -1] = 0.0 if reverse else 1.0
     elif interval is not None:
@@ -312,6 +319,8 @@ def _grid(field: Any, x: Array, steps: int, grid: Any, interval: Any, reverse: b
             raise ValueError(f"the times go from {given.min():.6g} to {given.max():.6g}, but they must be in [0, 1]")
         grid = given
     times = jnp.asarray(grid, x.dtype)
+    if times.ndim != 1 or times.shape[0] < 2:
+        raise ValueError(f"the grid has shape {times.shape}, but a row of at least two times is needed")
     return times[::-1] if reverse else times
 
 
@@ -335,7 +344,9 @@ def graded(steps: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
     return times
 
 
-def between(times: Float[Array, " times"], x: Float[Array, "times *any"], wanted: Array) -> Float[Array, "wanted *any"]:
+def between(
+    times: ArrayLike | Sequence, x: ArrayLike | Sequence, wanted: ArrayLike | Sequence
+) -> Float[Array, "wanted *any"]:
     r"""A path at other times, linear between those it has; before the first and after the last it stays.
 
     $$ x(t) = (1 - s)\, x_k + s\, x_{k+1}, \qquad s = \frac{t - t_k}{t_{k+1} - t_k} $$
@@ -348,6 +359,9 @@ def between(times: Float[Array, " times"], x: Float[Array, "times *any"], wanted
     Returns:
         the path there, (wanted, ...).
 
+    Raises:
+        ValueError: fewer than two times, times that do not increase, or a path of another length.
+
     Source:
         Stoer, Bulirsch, Introduction to Numerical Analysis, 2002, chapter 2.
 
@@ -357,6 +371,12 @@ def between(times: Float[Array, " times"], x: Float[Array, "times *any"], wanted
         >>> paths.between(jnp.asarray([0.0, 1.0]), jnp.asarray([0.0, 4.0]), jnp.asarray([0.25, 2.0])).tolist()
         [1.0, 4.0]
     """
+    times, wanted = real("times", times, ("times",)), real("wanted", wanted, ("wanted",))
+    x = real("x", x, finite=False)  # NaN where a path was stopped
+    if times.shape[0] < 2 or (known(times) and not (np.diff(np.asarray(times)) > 0).all()):
+        raise ValueError("times must be at least two, all increasing")
+    if x.shape[:1] != times.shape:
+        raise ValueError(f"x has shape {x.shape}, but one row for each of the {times.shape[0]} times is needed")
     wanted = jnp.clip(wanted, times[0], times[-1])
     k = jnp.clip(jnp.searchsorted(times, wanted, side="right") - 1, 0, times.shape[0] - 2)
     share = ((wanted - times[k]) / (times[k + 1] - times[k])).reshape(-1, *[1] * (x.ndim - 1))
@@ -410,10 +430,10 @@ def _both(field: Any, t: Array, x: Array) -> tuple[Array, Array]:
 def _levels(epsilon: Any, times: Array) -> Array:
     """The noise level at each time."""
     given = jax.vmap(epsilon)(times) if callable(epsilon) else epsilon
-    level = jnp.broadcast_to(jnp.asarray(given, times.dtype), times.shape)
-    if not isinstance(level, Tracer) and not (np.asarray(level) >= 0).all():
-        raise ValueError(f"epsilon = {float(level.min()):.6g}, but the noise level must not be negative")
-    return level
+    level = real("epsilon", given, low=0, dtype=times.dtype)
+    if level.ndim and level.shape != times.shape:
+        raise ValueError(f"epsilon has shape {level.shape}, but one number, or a function of the time, is needed")
+    return jnp.broadcast_to(level, times.shape)
 
 
 def _reason(x: Array) -> Array:

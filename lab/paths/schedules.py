@@ -15,7 +15,7 @@ Sources: Albergo, Boffi, Vanden-Eijnden, *Stochastic interpolants*, JMLR 26 (202
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
@@ -26,6 +26,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from lab.numerics.arguments import real
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 
@@ -57,7 +58,7 @@ class Latent(eqx.Module):
     r"""The latent noise of a schedule: called at t it gives $(\gamma, \gamma\gamma')$."""
 
     @abstractmethod
-    def __call__(self, t: Array) -> tuple[Array, Array]: ...
+    def __call__(self, t: ArrayLike) -> tuple[Array, Array]: ...
 
 
 class Brownian(Latent):
@@ -68,7 +69,8 @@ class Brownian(Latent):
     def __init__(self, a: ArrayLike = 1.0):
         self.a = _positive("a", a)
 
-    def __call__(self, t: Array) -> tuple[Array, Array]:
+    def __call__(self, t: ArrayLike) -> tuple[Array, Array]:
+        t = checked_time(t)
         return _root(self.a * t * (1 - t)), self.a * (1 - 2 * t) / 2
 
 
@@ -81,14 +83,13 @@ class ExpPolynomial(Latent):
 
     coefficients: Float[Array, " m"]
 
-    def __init__(self, coefficients: ArrayLike):
-        self.coefficients = jnp.asarray(coefficients)
-        if self.coefficients.ndim != 1 or self.coefficients.shape[0] == 0:
-            raise ValueError(
-                f"the coefficients have shape {self.coefficients.shape}, but a row of at least one is needed"
-            )
+    def __init__(self, coefficients: ArrayLike | Sequence):
+        self.coefficients = real("coefficients", coefficients, (None,))
+        if self.coefficients.shape[0] == 0:
+            raise ValueError("the coefficients are empty, but at least one is needed")
 
-    def __call__(self, t: Array) -> tuple[Array, Array]:
+    def __call__(self, t: ArrayLike) -> tuple[Array, Array]:
+        t = checked_time(t)
         s = 2 * t - 1
         power, slope, log_scale = jnp.ones_like(t), jnp.zeros_like(t), jnp.zeros_like(t)
         for k, c in enumerate(self.coefficients.astype(t.dtype)):
@@ -107,7 +108,8 @@ class Quadratic(Latent):
     def __init__(self, a: ArrayLike = 1.0):
         self.a = _positive("a", a)
 
-    def __call__(self, t: Array) -> tuple[Array, Array]:
+    def __call__(self, t: ArrayLike) -> tuple[Array, Array]:
+        t = checked_time(t)
         gamma = self.a * t * (1 - t)
         return gamma, gamma * self.a * (1 - 2 * t)
 
@@ -120,7 +122,8 @@ class SineSquared(Latent):
     def __init__(self, a: ArrayLike = 1.0):
         self.a = _positive("a", a)
 
-    def __call__(self, t: Array) -> tuple[Array, Array]:
+    def __call__(self, t: ArrayLike) -> tuple[Array, Array]:
+        t = checked_time(t)
         s = _sine(t)
         gamma = self.a * s * s
         return gamma, gamma * self.a * 2 * jnp.pi * s * _cosine(t)
@@ -135,7 +138,8 @@ class Bump(Latent):
     def __init__(self, f: ArrayLike = 10.0):
         self.f = _positive("f", f)
 
-    def __call__(self, t: Array) -> tuple[Array, Array]:
+    def __call__(self, t: ArrayLike) -> tuple[Array, Array]:
+        t = checked_time(t)
         # by |t - 1/2|, so that it is exactly even and exactly zero at both ends
         s = self.f * (0.5 - jnp.abs(t - 0.5)) - self.f / 2
         edge = jnp.zeros_like(t) - self.f / 2
@@ -154,7 +158,7 @@ class Linear(eqx.Module):
     latent: Latent | None = None
 
     def __call__(self, t: ArrayLike) -> Coefficients:
-        t = _time(t)
+        t = checked_time(t)
         one = jnp.ones_like(t)
         return Coefficients(1 - t, t, *_latent(self.latent, t, -one, one))
 
@@ -183,7 +187,7 @@ class Trigonometric(eqx.Module):
                 )
 
     def __call__(self, t: ArrayLike) -> Coefficients:
-        t = _time(t)
+        t = checked_time(t)
         cos, sin = _cosine(t / 2), _sine(t / 2)
         rate = jnp.pi / 2
         if self.latent is None:
@@ -202,7 +206,7 @@ class ConstantSpeedVP(eqx.Module):
     latent: ClassVar[None] = None
 
     def __call__(self, t: ArrayLike) -> Coefficients:
-        t = _time(t)
+        t = checked_time(t)
         alpha, zero = _root((1 - t) * (1 + t)), jnp.zeros_like(t)
         return Coefficients(alpha, t, zero, _divide(-t, alpha), jnp.ones_like(t), zero)
 
@@ -219,7 +223,7 @@ class VP(eqx.Module):
         self.beta_min, self.beta_max = _positive("beta_min", beta_min), _positive("beta_max", beta_max)
 
     def __call__(self, t: ArrayLike) -> Coefficients:
-        t = _time(t)
+        t = checked_time(t)
         log, beta, d_beta = _diffused(t, self.beta_min, self.beta_max)
         alpha, zero = _root(-jnp.expm1(2 * log)), jnp.zeros_like(t)
         return Coefficients(alpha, beta, zero, _divide(-beta * d_beta, alpha), d_beta, zero)
@@ -236,7 +240,7 @@ class SubVP(eqx.Module):
         self.beta_min, self.beta_max = _positive("beta_min", beta_min), _positive("beta_max", beta_max)
 
     def __call__(self, t: ArrayLike) -> Coefficients:
-        t = _time(t)
+        t = checked_time(t)
         log, beta, d_beta = _diffused(t, self.beta_min, self.beta_max)
         zero = jnp.zeros_like(t)
         return Coefficients(-jnp.expm1(2 * log), beta, zero, -2 * beta * d_beta, d_beta, zero)
@@ -261,7 +265,7 @@ class VE(eqx.Module):
             )
 
     def __call__(self, t: ArrayLike) -> Coefficients:
-        t = _time(t)
+        t = checked_time(t)
         rate, zero = jnp.log(self.sigma_min / self.sigma_max), jnp.zeros_like(t)
         alpha = self.sigma_max * jnp.exp(rate * t)
         return Coefficients(alpha, jnp.ones_like(t), zero, rate * alpha, zero, zero)
@@ -283,7 +287,7 @@ class EncoderDecoder(eqx.Module):
             raise ValueError("gamma is zero at t = 1/2, where the encoder-decoder schedule has no other term: raise it")
 
     def __call__(self, t: ArrayLike) -> Coefficients:
-        t = _time(t)
+        t = checked_time(t)
         cos, zero = _cosine(t), jnp.zeros_like(t)
         value, slope = cos * cos, -2 * jnp.pi * _sine(t) * cos
         first = t < 0.5
@@ -307,7 +311,7 @@ class Mirror(eqx.Module):
         self.latent = Brownian() if latent is None else latent
 
     def __call__(self, t: ArrayLike) -> Coefficients:
-        t = _time(t)
+        t = checked_time(t)
         zero = jnp.zeros_like(t)
         return Coefficients(zero, jnp.ones_like(t), *_latent(self.latent, t, zero, zero))
 
@@ -346,7 +350,10 @@ class Custom(eqx.Module):
             function = getattr(self, name)
             if function is None or not known(function):
                 continue
-            given = np.asarray(_elementwise(function)(jnp.linspace(0.0, 1.0, 65)))
+            given = _elementwise(function)(jnp.linspace(0.0, 1.0, 65))
+            if isinstance(given, Tracer):  # of a number that the function closes over
+                continue
+            given = np.asarray(given)
             for time, got, wanted in ((0, given[0], values[0]), (1, given[-1], values[1])):
                 if not abs(got - wanted) <= tolerance:
                     raise ValueError(
@@ -360,7 +367,7 @@ class Custom(eqx.Module):
                 )
 
     def __call__(self, t: ArrayLike) -> Coefficients:
-        t = _time(t)
+        t = checked_time(t)
 
         def both(function):
             value, slope = jax.jvp(_elementwise(function), (t,), (jnp.ones_like(t),))
@@ -397,7 +404,7 @@ def inside(schedule: Schedule, t: ArrayLike) -> Coefficients:
 
     There alpha alpha' and beta beta' have their limits, and alpha or beta is about 1e-8 (float64) instead of 0.
     """
-    t = _time(t)
+    t = checked_time(t)
     at_end = jax.lax.stop_gradient(schedule(t))
     finite = jnp.isfinite(at_end.d_alpha) & jnp.isfinite(at_end.d_beta)
     step = 4 * jnp.finfo(t.dtype).eps
@@ -406,10 +413,10 @@ def inside(schedule: Schedule, t: ArrayLike) -> Coefficients:
 
 def interpolate(
     schedule: Schedule,
-    t: ArrayLike,
-    x0: Float[Array, "n d"],
-    x1: Float[Array, "n d"],
-    z: Float[Array, "n d"] | None = None,
+    t: ArrayLike | Sequence,
+    x0: ArrayLike | Sequence,
+    x1: ArrayLike | Sequence,
+    z: ArrayLike | Sequence | None = None,
 ) -> Float[Array, "n d"]:
     r"""The path between its ends, $x_t = \alpha x_0 + \beta x_1 + \gamma z$.
 
@@ -423,6 +430,9 @@ def interpolate(
     Returns:
         points of the path, (n, d).
 
+    Raises:
+        ValueError: shapes that do not fit, or times outside [0, 1].
+
     Source:
         Albergo, Boffi, Vanden-Eijnden, Stochastic interpolants, JMLR 26 (2025).
 
@@ -432,6 +442,7 @@ def interpolate(
         >>> paths.interpolate(paths.Linear(), 0.25, jnp.asarray([[0.0]]), jnp.asarray([[4.0]])).tolist()
         [[1.0]]
     """
+    t, x0, x1, z = _ends(t, x0, x1, z)
     c = _rows(schedule(t), x0)
     x = c.alpha * x0 + c.beta * x1
     return x if z is None else x + c.gamma * z
@@ -439,10 +450,10 @@ def interpolate(
 
 def conditional_velocity(
     schedule: Schedule,
-    t: ArrayLike,
-    x0: Float[Array, "n d"],
-    x1: Float[Array, "n d"],
-    z: Float[Array, "n d"] | None = None,
+    t: ArrayLike | Sequence,
+    x0: ArrayLike | Sequence,
+    x1: ArrayLike | Sequence,
+    z: ArrayLike | Sequence | None = None,
 ) -> Float[Array, "n d"]:
     r"""What a network for the velocity regresses on, $\alpha' x_0 + \beta' x_1 + \gamma' z$. Times inside (0, 1).
 
@@ -458,6 +469,9 @@ def conditional_velocity(
     Returns:
         velocities (n, d), in units of x.
 
+    Raises:
+        ValueError: shapes that do not fit, or times outside [0, 1].
+
     Source:
         Albergo, Boffi, Vanden-Eijnden, Stochastic interpolants, JMLR 26 (2025).
 
@@ -468,9 +482,21 @@ def conditional_velocity(
         >>> paths.conditional_velocity(paths.Linear(), 0.5, x0, x1).tolist()  # x1 - x0
         [[2.0]]
     """
+    t, x0, x1, z = _ends(t, x0, x1, z)
     c = _rows(inside(schedule, t), x0)
     v = c.d_alpha * x0 + c.d_beta * x1
     return v if z is None else v + _divide(c.gg, c.gamma) * z
+
+
+def _ends(t: Any, x0: Any, x1: Any, z: Any) -> tuple[Array, Array, Array, Array | None]:
+    """Times, both ends and the latent noise, in shapes that fit."""
+    x0 = real("x0", x0, ("n", "d"), finite=False)
+    x1 = real("x1", x1, x0.shape, finite=False)
+    z = None if z is None else real("z", z, x0.shape, finite=False)
+    t = checked_time(t)
+    if t.ndim and t.shape != x0.shape[:1]:
+        raise ValueError(f"t has shape {t.shape}, but one time, or one for each of the {x0.shape[0]} rows, is needed")
+    return t, x0, x1, z
 
 
 def _rows(c: Coefficients, like: Array) -> Coefficients:
@@ -491,9 +517,20 @@ def _diffused(t: Array, low: Number, high: Number) -> tuple[Array, Array, Array]
     return log, beta, beta * (low + (high - low) * left) / 2
 
 
-def _time(t: ArrayLike) -> Array:
+def checked_time(t: ArrayLike | Sequence, high: float = 1.0) -> Array:
+    """Times as floating-point numbers.
+
+    Raises:
+        ValueError: a time outside [0, high].
+    """
     t = jnp.asarray(t)
-    return t if jnp.issubdtype(t.dtype, jnp.floating) else t.astype(jnp.result_type(float))
+    t = t if jnp.issubdtype(t.dtype, jnp.floating) else t.astype(jnp.result_type(float))
+    if not isinstance(t, Tracer):
+        given = np.asarray(t)
+        outside = ~((given >= 0) & (given <= high))
+        if outside.any():
+            raise ValueError(f"t = {given[outside][0]:.6g} is not allowed: times must be in [0, {high:g}]")
+    return t
 
 
 def _sine(t: Array) -> Array:

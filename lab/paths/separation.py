@@ -11,6 +11,7 @@ separation function of the paper. ``kinetic`` has the energies.
 Source: Shaul, Chen, Nickel, Le, Lipman, *On Kinetic Optimal Probability Paths for Generative Models*, ICML 2023.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
@@ -22,6 +23,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.numerics import random
+from lab.numerics.arguments import real
 from lab.numerics.jit import jit
 from lab.paths.cubic import MonotoneCubic
 from lab.paths.laws import Boxes, Mixture
@@ -291,7 +293,7 @@ def _of_law(key: Array, law: Law, theta: Array, n: int, end: ArrayLike) -> Separ
     return _with_ends(theta, gamma, error, end)
 
 
-def of_gaussian(eigenvalues: Float[Array, " d"], theta: Float[Array, " inner"] | None = None) -> Separation:
+def of_gaussian(eigenvalues: ArrayLike | Sequence, theta: Float[Array, " inner"] | None = None) -> Separation:
     r"""The separation of $N(0, \Sigma)$, exactly, from its eigenvalues, of mean 1.
 
     $$ \gamma = (1+s^2)\, \mathrm{mean}_i \big(\tfrac{s e_i}{1+s^2 e_i} - \tfrac{s}{1+s^2}\big)^2 (1 + s^2 e_i) $$
@@ -318,7 +320,7 @@ def of_gaussian(eigenvalues: Float[Array, " d"], theta: Float[Array, " inner"] |
         >>> float(abs(paths.separation.of_gaussian(jnp.ones(3)).gamma).max())
         0.0
     """
-    eigenvalues = jnp.asarray(eigenvalues)
+    eigenvalues = real("eigenvalues", eigenvalues, ("d",))
     if not isinstance(eigenvalues, Tracer):
         known = np.asarray(eigenvalues)
         if not (known >= 0).all():

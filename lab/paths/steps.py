@@ -77,9 +77,34 @@ class Tableau(NamedTuple):
 
 
 class RungeKutta(eqx.Module):
-    r"""$k_i = b(t + c_i h,\, y + h \sum_{j<i} a_{ij} k_j)$, and $y \leftarrow y + h \sum_i w_i k_i$."""
+    r"""$k_i = b(t + c_i h,\, y + h \sum_{j<i} a_{ij} k_j)$, and $y \leftarrow y + h \sum_i w_i k_i$.
+
+    Args:
+        tableau: a ``Tableau``, or a name in ``SOLVERS``.
+
+    Raises:
+        ValueError: an unknown name, or a tableau that is not explicit.
+    """
 
     tableau: Tableau = eqx.field(static=True)
+
+    def __init__(self, tableau: Tableau | str):
+        if isinstance(tableau, str):
+            if tableau not in SOLVERS:
+                raise ValueError(
+                    f"tableau = {tableau!r} is not allowed: give one of {', '.join(map(repr, SOLVERS))}, or a Tableau; "
+                    "lab.paths.adaptive has 'tsit5', 'dopri5' and 'dopri8'"
+                )
+            tableau = SOLVERS[tableau]
+        nodes, stages, weights, _ = tableau
+        if not len(nodes) or not len(nodes) == len(stages) == len(weights):
+            raise ValueError(
+                f"the tableau has {len(nodes)} nodes, {len(stages)} stages and {len(weights)} weights: "
+                "as many of each are needed"
+            )
+        if any(len(row) > i for i, row in enumerate(stages)):
+            raise ValueError("the tableau is not explicit: stage i may use the i stages before it")
+        self.tableau = tableau
 
     @property
     def evaluations(self) -> int:

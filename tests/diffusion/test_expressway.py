@@ -79,7 +79,7 @@ def test_targets_are_data_at_their_level():
     assert left.std() == pytest.approx(float(level.s), rel=0.02)
     assert abs(np.corrcoef(left[:, 0], np.asarray(x)[:, 0])[0, 1]) < 0.03
     for k in (-1, 11):
-        with pytest.raises(ValueError, match=f"k = {k}, but of 10 steps a whole number from 0 to 10 can be kept"):
+        with pytest.raises(ValueError, match=f"k = {k} is not allowed: .* at least 0 and of at most 10"):
             expressway.targets(vp, times, k, x, jax.random.key(3))
 
 

@@ -157,7 +157,7 @@ def test_guidance_at_the_ends_of_its_range_and_in_every_parametrisation():
     score = diffusion.convert(level, x, conditional(x, a, s), "data", "score") + w * jax.grad(log_class)(x)
     np.testing.assert_allclose(diffusion.convert(level, x, guided, "data", "score"), score, atol=1e-10)
     np.testing.assert_allclose(diffusion.of_class(PLANE, np.array([1, 1, 2])).weights, both.weights)
-    with pytest.raises(ValueError, match=r"members = \[3\], but numbers from 0 to 2 are needed"):
+    with pytest.raises(ValueError, match=r"members = \[3\], but whole numbers from 0 to 2 are needed"):
         diffusion.of_class(PLANE, [3])
 
 

@@ -165,7 +165,7 @@ def test_bad_numbers_get_a_sentence():
     for steps in (0, 2.5):
         with pytest.raises(ValueError, match="but a whole number of at least one is needed"):
             diffusion.grid(diffusion.noise("vp"), steps)
-    with pytest.raises(ValueError, match="rho = -1, but it must be positive"):
+    with pytest.raises(ValueError, match="rho = -1 is not allowed: rho must be greater than 0"):
         diffusion.grid(diffusion.noise("edm"), 3, "karras", rho=-1.0)
     with pytest.raises(ValueError, match=r"goes from -inf to .* on this schedule, and can't be cut into even steps"):
         diffusion.grid(diffusion.noise("linear", last=1.0), 3)

@@ -214,10 +214,9 @@ def test_bad_times_get_a_sentence():
     ):
         with pytest.raises(ValueError, match=got):
             diffusion.sample(wrong, VP, times, STARTS)
-    for x in (jnp.ones(2), jnp.ones((2, 2), int)):
-        with pytest.raises(ValueError, match=r"points \(n, d\) of real numbers are needed"):
-            diffusion.sample(lambda x, a, s: x, VP, times, x)
-    with pytest.raises(ValueError, match="x has values that are not finite"):
+    with pytest.raises(ValueError, match=r"x has shape \(2,\): shape \(n, d\) is needed"):
+        diffusion.sample(lambda x, a, s: x, VP, times, jnp.ones(2))
+    with pytest.raises(ValueError, match=r"x\[0, 0\] = nan is not allowed"):
         diffusion.sample(EXACT, VP, times, STARTS.at[0, 0].set(jnp.nan))
     with pytest.raises(TypeError, match="'vp' is no schedule"):
         diffusion.sample(EXACT, "vp", times, STARTS)

@@ -258,7 +258,7 @@ def test_few_of_many_steps():
     power = jnp.asarray(POWER)
     found = [float(back.outcome(power, shortest.thinned(spd(), steps)).kl) for steps in (5, 10, 25, 50, 100)]
     assert (np.diff(found) < 0).all()
-    with pytest.raises(ValueError, match="steps = 101, but it must be from 2 to 100"):
+    with pytest.raises(ValueError, match="steps = 101 is not allowed"):
         shortest.thinned(many, 101)
 
 
@@ -279,20 +279,20 @@ def test_in_continuous_time_the_flow_is_that_of_the_covariances():
 def test_bad_input_gets_a_sentence():
     with pytest.raises(ValueError, match=r"the power at frequency \[1\] is -1"):
         shortest.shortest(jnp.array([1.0, -1.0]), TAU)
-    with pytest.raises(ValueError, match=r"tau = 1\.5, but it goes from 1"):
+    with pytest.raises(ValueError, match=r"tau = 1\.5 is not allowed"):
         shortest.filters(jnp.eye(2), 1.5)
-    with pytest.raises(ValueError, match=r"tau must lie in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"tau\[0\] = 2 is not allowed"):
         shortest.shortest(jnp.ones(2), jnp.array([2.0]))
     with pytest.raises(ValueError, match=r"a row .* is needed: ravel it"):
         back.outcome(jnp.ones((2, 2)), shortest.cosine(3))
     with pytest.raises(ValueError, match="must be of one size"):
         shortest.distance(jnp.eye(2), jnp.eye(3))
     assert np.isfinite(np.asarray(shortest.linear(4).signal)).all()
-    with pytest.raises(ValueError, match="steps = 1, but at least two are needed"):
+    with pytest.raises(ValueError, match="steps = 1 is not allowed"):
         shortest.times(1)
-    with pytest.raises(ValueError, match="the last covariance has the eigenvalue -1, but it must be positive definite"):
+    with pytest.raises(ValueError, match="last has the eigenvalue -1, but it must be positive definite"):
         shortest.geodesic(jnp.eye(2), jnp.diag(jnp.array([1.0, -1.0])), 0.5)
-    with pytest.raises(ValueError, match=r"the first covariance, of shape \(2, 2\), is not a symmetric matrix"):
+    with pytest.raises(ValueError, match=r"first, of shape \(2, 2\), is not a symmetric matrix"):
         shortest.distance(jnp.array([[1.0, 2.0], [0.0, 1.0]]), jnp.eye(2))
     with pytest.raises(ValueError, match=r"variance = 'huge', but it must be one of 'large'"):
         back.outcome(jnp.ones(2), shortest.shortest(jnp.ones(2), TAU), "huge")

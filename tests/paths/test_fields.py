@@ -363,7 +363,7 @@ def test_refusals_say_what_to_do():
         fields.exact(Linear(Brownian()), A, B)(0, A)
     with pytest.raises(ValueError, match=r"t = 1.2, but"):
         field(1.2, A)
-    with pytest.raises(ValueError, match=r"points \(n, 2\)"):
+    with pytest.raises(ValueError, match=r"shape \(n, 2\) is needed"):
         field(0.5, A[:, :1])
     with pytest.raises(ValueError, match="latent noise"):
         fields.exact(Linear(), A, B)

@@ -313,9 +313,9 @@ def test_the_sign_turns_points_round():
 def test_bad_input_gets_a_sentence():
     crooked = jnp.array([[1.0, 0.2], [0.0, 1.0]])
     for make in (lambda: Wave(crooked, jnp.zeros(2)), lambda: Heat(crooked, jnp.zeros(2))):
-        with pytest.raises(ValueError, match="A is not symmetric"):
+        with pytest.raises(ValueError, match="a is not symmetric"):
             make()
-    with pytest.raises(ValueError, match="S is not symmetric"):
+    with pytest.raises(ValueError, match="s is not symmetric"):
         HamiltonJacobi(crooked, jnp.zeros(2))
     with pytest.raises(ValueError, match="at least one row"):
         Wave(jnp.zeros((0, 0)), jnp.zeros(0))

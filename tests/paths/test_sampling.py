@@ -323,7 +323,7 @@ def test_refusals():
         sampling.ode(points, ONE, 0)
     with pytest.raises(ValueError, match="either a grid or an interval"):
         sampling.ode(points, ONE, grid=[0.0, 0.5], interval=(0, 1))
-    with pytest.raises(ValueError, match=r"points \(n, d\)"):
+    with pytest.raises(ValueError, match=r"shape \(n, d\) is needed"):
         sampling.ode(points, jnp.zeros(3))
     with pytest.raises(ValueError, match="epsilon = -1"):
         sampling.sde(NOISY, ONE, jax.random.key(0), -1.0)
