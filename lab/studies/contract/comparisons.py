@@ -53,7 +53,7 @@ FEWEST = 5
 MOST = 95
 """Characters of a finding."""
 RANKS = re.compile(
-    r"\b(best|better|worse|worst|lowest|highest|(?:nearest|closest)(?= to\b)|least|most|wins?|beats?|leads?|outperform\w*)\b"
+    r"\b(best|better|worse|worst|lowest|highest|(?:nearest|closest)(?= to\b)|least(?!-squares)|most|wins?|beats?)\b"
     r"(?<!at least)(?<!at most)",
     re.IGNORECASE,
 )
@@ -296,7 +296,7 @@ class Comparison:
 
     def _value(self, standing: Standing, method: str) -> str:
         half = standing.halves.get(method, math.nan)
-        if not half > 0:
+        if not half > 1e-9 * abs(standing.means[method]):
             return self._plain(standing.means[method])
         return f"{self._plain(standing.means[method])} ± {self._plain(half) if self.share else number(half, 2)}"
 

@@ -18,6 +18,7 @@ _ALL = {
 }
 SCORE = Comparison(
     "score", "error on held-out images", _ALL, result="way_score", along="way", at={"by": "metric"}, ours="searched",
+    best_at=None,
 )
 
 _NEAR = 0.1  # an end from a mode on the line, or a start from 0
@@ -42,7 +43,7 @@ def _ranks(result: xr.Dataset) -> str:
     best = int(np.argmin(np.where(np.isfinite(score.mean(axis=0)), score.mean(axis=0), np.inf)))
     above = (score < score[:, best, None]).sum(axis=1)
     first = float((above < max(score.shape[1] // 10, 1)).mean())
-    return f"The best candidate on average is in the best tenth for {percent(first)} of the images"
+    return f"The candidate that the search selects is in the top tenth for {percent(first)} of the images"
 
 
 def _agreement(result: xr.Dataset) -> str:
@@ -59,13 +60,13 @@ def _histogram(result: xr.Dataset) -> str:
     scores = result.test_score.sel(by=decides(result)).values
     scores = scores[np.isfinite(scores)]
     found, zero = (int((scores < way_score(result, way)).sum()) for way in ("searched", "zero"))
-    return f"Better than the found start on test images: {found} of {scores.size} candidates; than x_T = 0: {zero}"
+    return f"Candidates with a lower error than the searched start: {found} of {scores.size}; than x_T = 0: {zero}"
 
 
 def _best(result: xr.Dataset) -> str:
     first, last = (_three(result.best_test[at]) for at in (0, -1))
     tried, zero = f"{int(result.tried[0])} to {int(result.tried[-1])}", _three(way_score(result, "zero"))
-    return f"From K = {tried} the best goes from {first} to {last} on others; x_T = 0 has {zero}"
+    return f"From K = {tried} the held-out error goes from {first} to {last}; x_T = 0 has {zero}"
 
 
 def _sizes(result: xr.Dataset) -> str:
@@ -77,17 +78,7 @@ def _sizes(result: xr.Dataset) -> str:
 def _dimensions(result: xr.Dataset) -> str:
     k, here = int(result.tried[-1]), float(result.effective)
     low, high = (percent(float(np.interp(np.log(k), np.log(tried), share))) for tried, share in (left(here), left(1024)))
-    return f"The best of {k} leaves {low} of the excess in the {_two(here)} dimensions here, {high} in 1024"
-
-
-def _table(result: xr.Dataset) -> str:
-    scores = result.way_score.sel(by=decides(result)).dropna("way")
-    order = [str(way) for way in scores.way.values[np.argsort(scores.values, kind="stable")]]
-    first = f"{_FULL[order[0]][0].upper()}{_FULL[order[0]][1:]}" if not order[0].startswith("zero") else _FULL["zero"]
-    place = f"the found start is number {order.index('searched') + 1} of {len(order)}, {_three(scores.sel(way='searched'))}"
-    return f"{first} scores lowest, {_three(scores.min())}; {place}" if order[0] != "searched" else (
-        f"{first} scores lowest of {len(order)}, {_three(scores.min())}; {_FULL[order[1]]} {_three(scores.sel(way=order[1]))}"
-    )
+    return f"Of the excess error, {k} candidates leave {low} in the {_two(here)} dimensions here, {high} in 1024"
 
 
 def _elsewhere(result: xr.Dataset) -> str:
@@ -116,7 +107,7 @@ def _line(result: xr.Dataset) -> str:
 def _shared(result: xr.Dataset) -> str:
     away = np.abs(result.line_best.values)
     far, y = int(np.nanargmax(away)), result.y.values
-    near = f"The best start is within {_NEAR} of 0 at {percent(float((away < _NEAR).mean()))} of all y"
+    near = f"The optimal start is within {_NEAR} of 0 at {percent(float((away < _NEAR).mean()))} of all y"
     return f"{near}, at most {_two(away[far])} off, at y = {_two(y[far])}"
 
 
@@ -166,6 +157,6 @@ def _noise(result: xr.Dataset) -> str:
 
 FINDS = {
     "ranks": _ranks, "agreement": _agreement, "histogram": _histogram, "best": _best, "sizes": _sizes,
-    "dimensions": _dimensions, "table": _table, "elsewhere": _elsewhere, "line": _line, "shared": _shared,
+    "dimensions": _dimensions, "table": SCORE.finding, "elsewhere": _elsewhere, "line": _line, "shared": _shared,
     "density": _density, "starts": _starts, "budget": _budget, "reuse": _reuse, "noise": _noise,
 }

@@ -202,27 +202,30 @@ PICTURES = Pictures(
     Picture("images", "The same image from other starts", "Rows: test images, as measured (LR), as they are (HR), from "
             "five random starts, the one found, one by gradients, 0, with fresh noise (DDPM), and the posterior mean.",
             _images, share=1.5),
-    Picture("plane", "The search", "Each dot is a start: its mean scores on test images. Play: the path leads through "
-            "the best so far. x_T = 0 needs no search.", _plane, plays="tried"),
-    Picture("ranks", "Is one start good for all?", "Dark: among the best for that image. If one start served all, columns "
-            "would be of one shade.", _ranks),
+    Picture("plane", "The search", "Each dot is a start: its mean scores on test images. Play: the path visits each new "
+            "minimum. x_T = 0 needs no search.", _plane, plays="tried"),
+    Picture("ranks", "Is one start good for all?", "Dark: low error for that image. If one start served all, columns "
+            "would have one shade.", _ranks),
     Picture("agreement", "How many images agree", "Rank correlation of the mean scores of two groups of images; dashed: what "
             "it is where all share one ranking exactly, since each image is one draw of what it could be.", _agreement),
     Picture("histogram", "Where the found start lies", "Mean scores of all candidates on test images.", _histogram),
-    Picture("best", "What more candidates bring", "The best of the first K, on the images of the search and on others; dashed: "
-            "the least of K chi-squares of the effective dimension.", _best),
-    Picture("dimensions", "Luck fades with the dimension", "What the best of K leaves of the excess of a random start, "
-            "exactly, where all directions are alike.", dimensions),
+    Picture("best", "What more candidates bring", "Minimum error of the first K, on the images of the search and on others; "
+                                                  "dashed: "
+            "the minimum of K chi-squares of the effective dimension.", _best),
+    Picture("dimensions", "Luck fades with the dimension", "Excess error that K candidates leave, relative to a random "
+            "start; exact where all directions are alike.", dimensions),
     Picture("sizes", "Candidates and images", "Score on others of the start that R images choose among K: of few images more "
             "candidates do not help.", _sizes),
     Picture("density", "Is it the density?", "Each dot a start: how probable its ends are, and what they score.", _density),
     Picture("elsewhere", "Other damages", "The start that was found for one damage, where images are damaged otherwise.",
             _elsewhere),
     Picture("starts", "What was found", "The starts as images.", _starts),
-    Picture("table", "In numbers", "Mean scores on test images, by each metric, lower is better; PSNR in dB.", _table),
-    Picture("line", "Two modes on a line", "Green: from the mode of x₀ given y back through the flow to the best start. Grey: "
+    Picture("table", "In numbers", "Mean errors on test images, by each metric; PSNR in dB.", _table),
+    Picture("line", "Two modes on a line", "Green: from the mode of x₀ given y back through the flow to the optimal start. "
+                                           "Gray: "
             "from 0 to the median. Play it: where two modes compete, no start serves all y.", line, plays="y"),
-    Picture("shared", "The best start by y", "Near 0 where the law of x₀ has one mode, far from it in between; there it jumps.",
+    Picture("shared", "The optimal start by y", "Near 0 where the law of x₀ has one mode, far from it in between; there it "
+                                                "jumps.",
             shared),
     Picture("budget", "By the number of steps", "From each start by the sampler, and by ancestral sampling in as many steps.",
             _budget, along={"steps": _STEPS, "refine": (False,)}, needs=("random", "searched", "zero", "ancestral")),

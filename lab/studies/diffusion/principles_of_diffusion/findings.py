@@ -18,7 +18,7 @@ _GRIDS = {
 ERROR = Comparison(
     "error", "error after 160 steps", _SAMPLERS, result="errors", along="compared", at={"budget": 160},
 )
-GRID = Comparison("grid", "error on its grid", _GRIDS, result="grid_error", along="grid")
+GRID = Comparison("grid", "sampler error by grid", _GRIDS, result="grid_error", along="grid")
 
 
 def _spacetime(result: xr.Dataset) -> str:
@@ -47,9 +47,7 @@ def _grids(result: xr.Dataset) -> str:
     if "grid_error" not in result:
         widest = np.abs(np.diff(result.knots.transpose("grid", "knot").values)).max(axis=1)
         return _extremes("The largest step in log(a/s) is {} on the grid {}, and {} on {}", widest, result.grid.values)
-    steps = sweeping.parameters(result)["steps"]
-    told = f"Of {steps} step{'s' * (steps > 1)} the grid {{1}} errs least, {{0}}; {{3}} most, {{2}}"
-    return _extremes(told, result.grid_error.values, result.grid.values)
+    return GRID.finding(result)
 
 
 def _extremes(text: str, values: np.ndarray, names: np.ndarray) -> str:
@@ -105,21 +103,11 @@ def _residuals(result: xr.Dataset) -> str:
     return told if best == worst else f"{told}, of the {worst} one {number(means[worst], 2)}"
 
 
-def _table(result: xr.Dataset) -> str:
-    names, error, order = result.compared.values, result.errors.sel(budget=160).values, result.order.values
-    there = np.flatnonzero(np.isfinite(error) & np.isfinite(order))
-    if not there.size:
-        return "No sampler leads to finite numbers in 160 steps"
-    best, low, high = there[error[there].argmin()], there[order[there].argmin()], there[order[there].argmax()]
-    orders = f"the order is {order[low]:.1f} of {names[low]} to {order[high]:.1f} of {names[high]}"
-    return f"In 160 steps {names[best]} errs least, {number(error[best], 2)}; {orders}"
-
-
 def _training(result: xr.Dataset) -> str:
     return course(result.curve_loss)
 
 
 FINDS = {
     "spacetime": _spacetime, "fields": _fields, "guidance": _guidance, "grids": _grids, "schedules": _schedules,
-    "weights": _weights, "few": _few, "calls": _calls, "residuals": _residuals, "training": _training, "table": _table,
+    "weights": _weights, "few": _few, "calls": _calls, "residuals": _residuals, "training": _training, "table": ERROR.finding,
 }

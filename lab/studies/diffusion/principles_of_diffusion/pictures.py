@@ -186,7 +186,7 @@ PICTURES = Pictures(
             "at other times.", _schedules),
     Picture("weights", "Losses", "A loss in another prediction is a weighted loss in the denoised point: which levels a "
             "training looks at.", _weights),
-    Picture("few", "In a few calls", "Where the network leads from the same noise in 1, 2, 4 and 8 calls.", _few,
+    Picture("few", "In a few calls", "Samples of the network from the same noise in 1, 2, 4 and 8 calls.", _few,
             needs=("few_ends",)),
     Picture("calls", "By calls", "How far ends are from those of the exact flow, beside samplers that ask the exact denoiser "
             "as often. A consistency model has fresh noise between calls, so that only its first has an error.", _calls,

@@ -106,9 +106,9 @@ def _family(name: str) -> Callable[[xr.Dataset], str]:
             for sampler in ("large", "ddim", "small")
         }
         if len({*at.values()}) == 1:
-            return f"KL is least at {_SYMBOLS[name]} = {at['large']} with all three samplers"
+            return f"KL is minimal at {_SYMBOLS[name]} = {at['large']} with all three samplers"
         others = f"{at['ddim']} (DDIM), {at['small']} (small variance)"
-        return f"KL is least at {_SYMBOLS[name]} = {at['large']} (large variance), {others}"
+        return f"KL is minimal at {_SYMBOLS[name]} = {at['large']} (large variance), {others}"
 
     return found
 
@@ -124,7 +124,7 @@ def _budgets(result: xr.Dataset) -> str:
     enough = np.flatnonzero(ours.values < least)
     mine = _the(result, _OURS)
     if enough.size and enough[0] + 1 < len(steps):
-        return f"{_begun(mine)} ends nearer in {steps[enough[0]]} steps than all others in {steps[-1]}"
+        return f"{_begun(mine)} has a smaller KL in {steps[enough[0]]} steps than all others in {steps[-1]}"
     return f"In {steps[-1]} steps {mine} ends at KL = {_two(ours[-1])}, {_the(result, best)} at {_two(least)}"
 
 
@@ -132,19 +132,11 @@ def _laws(result: xr.Dataset) -> str:
     kl = _at_hand(result, "law_kl")
     winners = [_least(kl.isel(exponent=at))[0][0] for at in range(kl.sizes["exponent"])]
     mine, others = winners.count(_OURS), [name for name in winners if name != _OURS]
-    first = f"{_begun(_the(result, _OURS))} has the least KL at {mine} of {len(winners)} exponents"
+    first = f"{_begun(_the(result, _OURS))} has the minimum KL at {mine} of {len(winners)} exponents"
     if not others:
         return first
     most = max(others, key=others.count)
     return f"{first}, {_the(result, most)} at {others.count(most)}"
-
-
-def _distances(result: xr.Dataset) -> str:
-    (first, kl), (second, w2sq) = (
-        _least(values.sel(sampler_name=sampler))[0] for values, sampler in ((result.kl, "large"), (result.w2sq, "ddim"))
-    )
-    of_kl, of_w2 = f"{_bare(result, first)}, {_two(kl)}", f"{_bare(result, second)}, {_two(w2sq)}"
-    return f"Least KL (large variance): {of_kl}; least W₂² (DDIM): {of_w2}"
 
 
 def _toy(result: xr.Dataset) -> str:
@@ -153,13 +145,6 @@ def _toy(result: xr.Dataset) -> str:
         return "Neither way has a length: the two pixels are white"
     gone = float(result.gone.sel(way="straight").sel(frame=0.5, method="nearest")) / straight
     return f"The straight way is {percent(straight / shortest - 1)} longer; {percent(gone)} of it is gone at half time"
-
-
-def _images(result: xr.Dataset) -> str:
-    (best, least), *rest = _least(result.sliced_all)
-    other, value = rest[0] if best == _OURS else next(pair for pair in rest if pair[0] == _OURS)
-    others = f"{_bare(result, other)} {_two(value)}, known ones {_two(result.sliced_floor)}"
-    return f"Nearest to held out images: {_bare(result, best)}, {_two(least)}; {others}"
 
 
 def _strip(result: xr.Dataset) -> str:
@@ -177,6 +162,6 @@ def _strip(result: xr.Dataset) -> str:
 
 FINDS = {
     "strip": _strip, "heat": _heat, "spectra": _spectra, "speed": _speed, "gamma": _family("gamma"),
-    "warp": _family("warp"), "blend": _family("blend"), "budgets": _budgets, "laws": _laws, "distances": _distances,
-    "toy": _toy, "images": _images,
+    "warp": _family("warp"), "blend": _family("blend"), "budgets": _budgets, "laws": _laws, "distances": KL.finding,
+    "toy": _toy, "images": SLICED.finding,
 }

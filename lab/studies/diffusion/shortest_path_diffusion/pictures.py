@@ -188,7 +188,7 @@ PICTURES = Pictures(
     Picture("film", "One image on its way", "What is left of the image, the noise, their sum. The shortest path sharpens "
             "while noise is smooth; cosine takes both as a whole; blurring takes detail.", _film, plays="frame"),
     Picture("curves", "By frequency", "Blue: the share of signal that is left, coarse frequencies strongest; orange: "
-            "noise. The coarse go first, since they have the most power.", _curves),
+            "noise. The coarse go first, since they have more power.", _curves),
     Picture("strip", "At equal times", "Image and noise together at six times.", _strip),
     Picture("heat", "When half is gone", "Signal that is left by time and frequency; solid line: half of it. Dashed: half "
             "of the others.", _heat),
@@ -197,7 +197,7 @@ PICTURES = Pictures(
     Picture("speed", "Fisher speed", "Length in a unit of time; numbers: the whole. The shortest path goes evenly, at its "
             "distance (dashed); one schedule for all is fast near the data and slow near white noise.", _speed),
     Picture("gamma", "Leaving the path: γ", "KL of three samplers, exactly, as the schedule is made for the power γ of the "
-            "spectrum; grey: by how much the path is longer. A dot marks the least.", _family("gamma")),
+            "spectrum; grey: by how much the path is longer. A dot marks the minimum.", _family("gamma")),
     Picture("warp", "Leaving the path: its speed", "The same path at another speed has the same length, and not the same KL.",
             _family("warp")),
     Picture("blend", "Leaving the path: a blend", "A share of the cosine schedule mixed in.", _family("blend")),
@@ -212,6 +212,6 @@ PICTURES = Pictures(
     Picture("toy", "Two pixels", "A pixel and its neighbour, with the ellipse of two standard deviations. Straight in "
             "covariance, as with every schedule for all frequencies, the thin side fills up at once. Numbers: length gone.",
             _toy, plays="frame"),
-    Picture("images", "Drawn in few steps", "By the best denoiser of known images, along each schedule from the same noise, "
+    Picture("images", "Drawn in few steps", "By the optimal denoiser of known images, along each schedule from the same noise, "
             "with the distance to held out ones.", _images),
 )

@@ -33,8 +33,8 @@ def _ends(values: xr.DataArray) -> tuple[float, float]:
 def _both(result: xr.Dataset) -> str:
     gap, cost = float(result.gap), float(result.displacement)
     if gap <= _NOTHING * cost:
-        return "The map pairs them at the least cost"
-    return f"The least assignment costs {percent(gap / cost)} less than the map"
+        return "The map pairs the points at minimum cost"
+    return f"The optimal assignment costs {percent(gap / cost)} less than the map"
 
 
 def _contributions(result: xr.Dataset) -> str:
@@ -42,7 +42,7 @@ def _contributions(result: xr.Dataset) -> str:
     if share.mean() <= _NOTHING * float(result.displacement):
         return "No pair costs more than it must"
     worst = max(1, len(share) // 10)
-    return f"The worst {worst} of {len(share)} pairs carry {percent(share[:worst].sum() / share.sum())} of the gap"
+    return f"{worst} of {len(share)} pairs carry {percent(share[:worst].sum() / share.sum())} of the gap"
 
 
 def _bracket(result: xr.Dataset) -> str:
@@ -123,7 +123,7 @@ def _symmetry(result: xr.Dataset) -> str:
         return "No training ended with finite numbers"
     i, j = np.unravel_index(int(np.nanargmin(left)), left.shape)
     here = f"λ = {result.strength.values[i]:g} and κ = {result.conservative.values[j]:g} leave {number(left[i, j], 2)}%"
-    return f"{here} unexplained, the least; at the most it is {number(np.nanmax(left), 2)}%"
+    return f"{here} unexplained, the minimum; the maximum is {number(np.nanmax(left), 2)}%"
 
 
 FINDS = {

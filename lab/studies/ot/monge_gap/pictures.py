@@ -162,7 +162,7 @@ PICTURES = Pictures(
             needs=("on_sphere", "mapped_on_sphere"), turns=_CAMERA),
     Picture("turns", "One image, many maps", "The gap of all turned maps. All have one image (of Gaussians exactly), "
             "so no divergence sees it.", _turns),
-    Picture("both", "And the least assignment", "The same points and the same images, paired by the map and at least cost.",
+    Picture("both", "Map and optimal assignment", "The same points and images, paired by the map and at minimum cost.",
             _both),
     Picture("contributions", "Which pairs cost it", "The gap by pairs, above the optimal potentials.", _contributions),
     Picture("bracket", "What the entropy adds", "The gap with an entropy is never 0: between ε log n and 2 ε log n above the "

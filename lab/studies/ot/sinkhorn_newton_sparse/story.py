@@ -5,18 +5,21 @@ from lab.studies.contract import Group, Step, Story
 from .findings import FINDS, WORK
 
 STORY = Story(
-    "Near the optimum the plan is all but sparse: a few Newton steps with a sparse Hessian do what thousands of sweeps do.",
+    "Close to the optimum the entropic plan is nearly sparse, so Newton steps with a sparsified Hessian replace many "
+    "Sinkhorn sweeps.",
     hero=("gap", "plan"),
     moves=("epsilon", "tolerance"),
     steps=(
-        Step("Is Newton's method worth it where ε is large?", {"epsilon": 0.5},
-             "There Sinkhorn needs {sinkhorn_sweeps:.0f} sweeps, at the default {before.sinkhorn_sweeps:.0f}.",
+        Step("Does Newton's method pay off at large ε?", {"epsilon": 0.5},
+             "No: Sinkhorn needs {sinkhorn_sweeps:.0f} sweeps (default: {before.sinkhorn_sweeps:,.0f}) and {work_ratio:.2g} "
+             "times the "
+             "multiply-adds of Newton.",
              lambda before, after: after.sinkhorn_sweeps < before.sinkhorn_sweeps),
-        Step("And if ε is small?", {"epsilon": 0.005},
-             "Newton takes {newton_steps:.0f} steps and {work_ratio:.3g} times less work than Sinkhorn's sweeps.",
+        Step("Does it pay off at small ε?", {"epsilon": 0.005},
+             "Yes: Newton takes {newton_steps:.0f} steps, and Sinkhorn needs {work_ratio:.3g} times as many multiply-adds.",
              lambda before, after: after.work_ratio > before.work_ratio),
-        Step("Does it hang on the digits that are asked for?", {"tolerance": 1e-12},
-             "Hardly: {newton_steps:.0f} Newton steps in place of {before.newton_steps:.0f}.",
+        Step("Does a small tolerance cost many steps?", {"tolerance": 1e-12},
+             "No: {newton_steps:.0f} Newton steps instead of {before.newton_steps:.0f}.",
              lambda before, after: after.newton_steps <= before.newton_steps + 3),
     ),
     groups=(
@@ -25,9 +28,9 @@ STORY = Story(
         Group("How the steps go", "Newton took {newton_steps:.0f} steps, Sinkhorn {sinkhorn_sweeps:.0f} sweeps.",
               ("steps", "convergence", "dropped", "superlinear", "tails")),
         Group("What decides the sweeps", "The second singular value of the plan: s₂ = {s2:.6f}.", ("rate", "second")),
-        Group("Where it pays", "Sinkhorn does {work_ratio:.3g} times the work of Newton here.", ("work", "ratio")),
+        Group("Work", WORK.finding, ("work", "ratio")),
     ),
     finds=FINDS,
     compares=(WORK,),
-    question="When does Newton beat a thousand Sinkhorn steps?",
+    question="When does Newton's method need less work than Sinkhorn's?",
 )

@@ -274,8 +274,8 @@ def _sizes(result: xr.Dataset) -> Any:
 
 _OVER_K = ("H", "reduction", "norm_drift", "share_error", "reduction_predicted", "norm_drift_predicted")
 PICTURES = Pictures(
-    Picture("territories", "Whose noise is it? Nearest of k", "The image that a noise most likely belongs to; stronger "
-            "is surer. Dots: images. At k = 1 no noise belongs to any.",
+    Picture("territories", "Whose noise is it? Nearest of k", "Color: the image of maximum posterior probability for a noise; "
+            "stronger: more probable. Dots: images.",
             _territory("nearest"), needs=("territory",)),
     Picture("assigned", "Whose noise is it? Assignment", "The same where the noises of a batch are assigned to its images: a "
             "larger batch has sharper borders.", _territory("assignment"), needs=("territory",)),
@@ -287,8 +287,8 @@ PICTURES = Pictures(
     Picture("miscibility", "Miscibility by noise level", "How little a noisy image tells of which one it was: from pure noise "
             "(left) to nearly clean. Bands: two standard errors.",
             _by_level("H", "H, 1: nothing is known of the image", 1.05)),
-    Picture("loss", "What no network can learn", "The least loss of training at each level of noise: what is left where images "
-            "mix.", _by_level("eps_mse", "ε-MSE, least loss of training")),
+    Picture("loss", "What no network can learn", "The minimum training loss at each noise level, due to the mixing of "
+            "images.", _by_level("eps_mse", "ε-MSE, minimum training loss")),
     Picture("posterior", "The posterior of some queries", "Rows: noisy images at ᾱ, in order of where they come from; columns: "
             "images, of many the likeliest; dark: sure.", _posterior),
     Picture("radius", "The law of the noise", "Squared length of the noise: shaded N(0, I), which assignment keeps and nearest "

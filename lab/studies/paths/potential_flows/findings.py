@@ -11,7 +11,7 @@ from lab.words import number, percent
 from .pictures import there
 
 RATIO = Comparison(
-    "ratio", "energy relative to W₂² of its endpoints",
+    "ratio", "energy relative to W₂²",
     {"ratio_wave": "the wave equation", "ratio_heat": "the heat equation", "ratio_hj": "the Hamilton-Jacobi equation"},
 )
 
@@ -151,7 +151,7 @@ def _alike(result: xr.Dataset) -> str:
     for each in (np.nanargmax(others), np.nanargmin(others)):
         i, j = np.unravel_index(int(each), others.shape)
         told.append(f"{names[i]} and {names[j]} {number(others[i, j], 2)}")
-    return f"Most alike by cosine: {told[0]}" if told[0] == told[1] else f"Most alike: {told[0]}; most opposed: {told[1]}"
+    return f"Cosine: {told[0]}" if told[0] == told[1] else f"Cosines from {told[1]} to {told[0]}"
 
 
 def _vp(result: xr.Dataset) -> str:

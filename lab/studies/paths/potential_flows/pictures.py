@@ -202,11 +202,11 @@ PICTURES = Pictures(
     Picture("speeds", "Faster waves", "How far points go by the speed c of the equation.",
             lambda result: _along(result, "displacement_flow", "speed", ylabel="mean |z(T) - z(0)|", ylim=(0, None)),
             needs=("displacement_flow",), along={"speed": (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)}),
-    Picture("climbing", "Trained potentials", "Heights of the first potentials on the plane along which points move most, and "
+    Picture("climbing", "Trained potentials", "Heights of the first potentials on the plane of largest displacement, and "
             "points on their way, step by step.", _climbing, needs=("landscape", "ways"), plays="step"),
     Picture("images", "What they change", "Rows: potentials; columns: steps of one traversal from the same latent point.",
             _images, needs=("images",)),
-    Picture("ways", "Ways of trained potentials", "On the two axes along which points move most; grey: straight lines that "
+    Picture("ways", "Ways of trained potentials", "On the two axes of largest displacement; gray: straight lines that "
             "take all points in one direction.", _ways, needs=("ways",)),
     Picture("losses", "Terms of the loss", "Each a mean over some steps; without an equation J has no bound.", _losses,
             needs=("curve_ce",)),

@@ -6,7 +6,8 @@ from .findings import FINDS, RATIO
 from .presets import DIGITS
 
 STORY = Story(
-    "Points climb a potential; the equation that it keeps decides whether they rest, ride, or go straight, and what it costs.",
+    "Points follow the gradient of a potential that solves a wave, heat or Hamilton-Jacobi equation; the equation sets the "
+    "kinetic energy.",
     hero=("motion", "energies"),
     moves=("t", "amplitude", "time"),
     steps=(
@@ -30,24 +31,24 @@ STORY = Story(
              lambda before, after: after.jvp > 0.1 and after.accuracy < 0.9, look="images"),
     ),
     groups=(
-        Group("What moves when", "Waves pay {energy_wave:.3g}, heat {energy_heat:.3g}, lines {energy_hj:.3g} on their way.",
+        Group("What moves when", RATIO.finding,
               ("speed", "trajectories", "density", "speeds")),
-        Group("How far is straight best?", "Lines first meet at t = {shock:.3g}; by the end {met:.0%} of them have.",
+        Group("How long straight lines stay optimal", "Lines first meet at t = {shock:.3g}; by the end {met:.0%} of them have.",
               ("shock",)),
-        Group("How many steps?", "The paper takes unit steps of Euler, which is exact for lines only.", ("steps",)),
-        Group("Potentials on a generator", "What each potential changes: train some, or take a preset with digits.",
+        Group("How many steps?", "The endpoints of the three flows are {ends_apart:.3g} apart.", ("steps",)),
+        Group("Potentials on a generator", "Train potentials, or choose a preset with digits.",
               ("climbing", "images", "ways", "kinetic")),
-        Group("Are they different?", "Of ways that are long enough, a fresh classifier tells straight lines apart too.",
+        Group("Are the potentials different?", "A new classifier predicts the potential from pairs of images.",
               ("vp", "confusion", "alike")),
-        Group("What training depends on", "An equation keeps potentials recognisable; without one they lose it.",
+        Group("What training depends on", "Loss terms and classification accuracy by equation, weights and number of "
+                                          "potentials.",
               ("losses", "equations", "weights", "numbers", "longer")),
     ),
     says=(
-        "Hamilton and Jacobi's flow costs {energy_hj:.3g}, and W₂² between its ends is {w2sq:.3g}.",
-        "For their own ends waves pay {ratio_wave:.3f} W₂², heat {ratio_heat:.3f}.",
+        "The kinetic energy of the Hamilton-Jacobi flow is {energy_hj:.3g}; W₂² between its endpoints is {w2sq:.3g}.",
     ),
     finds=FINDS,
     compares=(RATIO,),
     repeats=("default", "best"),
-    question="Which equation moves the mass most cheaply?",
+    question="Which equation moves mass at minimum cost?",
 )

@@ -93,7 +93,8 @@ def _schedules(result: xr.Dataset) -> str:
     gamma = result.table_gamma.sel(kind=chosen).values
     if not gamma.max() > 0:
         return f"The {chosen} schedule has no latent noise here"
-    return f"The {chosen} schedule has most latent noise at t = {float(result.t[gamma.argmax()]):.2g}, γ = {gamma.max():.2g}"
+    at = float(result.t[gamma.argmax()])
+    return f"The {chosen} schedule has its maximum latent noise at t = {at:.2g}, γ = {gamma.max():.2g}"
 
 
 def _kl(result: xr.Dataset) -> str:
@@ -103,7 +104,7 @@ def _kl(result: xr.Dataset) -> str:
         return "No divergence is finite"
     kl, ode, at = run.kl.values, float(run.kl_ode.values[-1]), float(run.epsilon[int(run.kl.values.argmin())])
     if not np.isfinite(ode):
-        return f"KL is least at ε = {at:.3g}, {number(kl.min(), 3)} nat"
+        return f"KL is minimal at ε = {at:.3g}, {number(kl.min(), 3)} nat"
     if max(kl.max(), ode) < 1e-9:
         return "Exact fields leave no divergence at any noise level"
     if kl.min() < ode:
@@ -116,7 +117,7 @@ def _training(result: xr.Dataset) -> str:
     if not np.isfinite(b + eta):
         return "The training diverged at once"
     least_b, least_eta = (number(float(result[name]), 3) for name in ("floor_b", "floor_eta"))
-    return f"Losses end at {number(b, 3)} (velocity) and {number(eta, 3)} (noise); the least are {least_b} and {least_eta}"
+    return f"Losses end at {number(b, 3)} (velocity) and {number(eta, 3)} (noise); lower bounds {least_b} and {least_eta}"
 
 
 def _drift(result: xr.Dataset) -> str:
@@ -124,9 +125,9 @@ def _drift(result: xr.Dataset) -> str:
     for e in sorted(result.epsilon.values)[:: max(1, result.sizes["epsilon"] - 1)]:
         at = vertex(a, result.drift_energy.sel(epsilon=e).values)[0]
         inside = 1.001 * a.min() < at < a.max() / 1.001
-        place = f"at a = {at:.2g}" if inside else f"at the {'least' if at < a.mean() else 'largest'} a"
+        place = f"at a = {at:.2g}" if inside else f"at the {'smallest' if at < a.mean() else 'largest'} a"
         told.append(f"{place} for ε = {float(e):.3g}")
-    return f"The drift energy is least {', '.join(told)}"
+    return f"The drift energy is minimal {', '.join(told)}"
 
 
 def _latents(result: xr.Dataset) -> str:
@@ -136,7 +137,7 @@ def _latents(result: xr.Dataset) -> str:
     if not order:
         return "No drift energy is finite"
     first, *rest = (f"{kind} ({energy[kind]:.4g})" for kind in order)
-    return f"{first.capitalize()} has the least drift energy" + (f", then {rest[0]}" if rest else "")
+    return f"Minimum drift energy: {first}" + (f", then {rest[0]}" if rest else "")
 
 
 def _map(result: xr.Dataset) -> str:

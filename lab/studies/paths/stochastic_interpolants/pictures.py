@@ -340,18 +340,18 @@ PICTURES = Pictures(
             where=lambda result: ""
             if "height" in result.coordinate.attrs
             else "the data are no images: choose digits, data = digit-samples"),
-    Picture("training", "Training", "Loss of both networks, and (dashed) that of the exact fields, which none can beat.",
+    Picture("training", "Training", "Loss of both networks, and (dashed) that of the exact fields, a lower bound.",
             _training, needs=("loss_b", "loss_eta", "floor_b", "floor_eta")),
     Picture("gammas", "By size of the latent noise", "Time from left to right, x upward, lines of the ODE: with more and more "
             "latent noise the ridges merge.", _gammas, along={"a": (0.05, 1.0, 4.0, 12.0)}, needs=("logrho", "paths")),
     Picture("kl", "Divergence by noise level", "What a misfit of velocity and score costs. Below: the exact divergence of the "
-            "data from the samples; above: the bound, least at ε*; dashed: half of it, as often quoted, which fails.", _kl,
+            "data from the samples; above: the bound, minimal at ε*; dashed: half of it, as often quoted, which fails.", _kl,
             where=_along("epsilon"), along=_noise_levels, needs=("kl", "kl_error", "kl_ode", "kl_bound", "epsilon_star")),
-    Picture("drift", "In search of the bridge", "The drift energy by the size of the latent noise: its minimum (dot) is the "
-            "nearest to the bridge of Schrödinger; between Gaussians it is the bridge (dashed: the closed form).", _drift,
+    Picture("drift", "In search of the bridge", "The drift energy by the size of the latent noise: its minimum (dot) "
+            "approximates the Schrödinger bridge; between Gaussians it is the bridge (dashed: closed form).", _drift,
             along={"schedule": ("linear",), "latent": ("brownian",), "epsilon": (0.1, 0.3, 1.0), "a": _SIZES},
             needs=("drift_energy",), also=("bridge_a",)),
-    Picture("latents", "Latent noise, fitted", "The polynomial of least drift energy beside latents of this size a, of a "
+    Picture("latents", "Latent noise, fitted", "The polynomial of minimum drift energy beside latents of this size a, of a "
             "linear path: between single Gaussians it is the Brownian one at the a of the bridge.", _latents,
             where=_along("latent"), along=_kinds_of_latent, needs=("drift_energy", "table_gamma")),
     Picture("accuracy", "By number of steps", "Distance of the samples from fresh data, until only the sampling is left.",

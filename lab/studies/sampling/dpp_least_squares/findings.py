@@ -68,7 +68,7 @@ def _errors(result: xr.Dataset) -> str:
     worst = result.ratio_quantile.sel(n_over_m=at, level=0.95)
     # the axis ends at 1e4
     ours, free = (number(float(np.clip(worst.sel(design=name), 1.0, 1e4)), 2) for name in ("dpp", _FREE))
-    return f"At n = {_times(at)} one DPP fit in 20 errs above {ours} times the best, of {TITLES[_FREE]} above {free}"
+    return f"At n = {_times(at)} 5% of DPP fits exceed {ours} times the projection error, of {TITLES[_FREE]} {free} times"
 
 
 def _fit(result: xr.Dataset) -> str:
@@ -76,7 +76,7 @@ def _fit(result: xr.Dataset) -> str:
         return _WITHIN
     name, at = sweeping.parameters(result)["sampler"], n_over_m(result)
     ratio = float(result.ratio.sel(design=name, n_over_m=at)[0])
-    return f"This fit of {at * result.sizes['step']} values has {number(ratio, 3)} times the best squared error"
+    return f"This fit of {at * result.sizes['step']} values has {number(ratio, 3)} times the squared error of the projection"
 
 
 def _estimate(result: xr.Dataset) -> str:
@@ -94,7 +94,7 @@ def _estimate(result: xr.Dataset) -> str:
 def _thinning(result: xr.Dataset) -> str:
     told = f"Of {int(result.points_used)} points {number(float(np.nanmean(result.n_used)), 3)} are left"
     before, after = (number(float(result[name].median()), 2) for name in ("whole_ratio", "thin_ratio"))
-    return f"{told}, and the squared error goes from {before} to {after} times the best"
+    return f"{told}, and the squared error goes from {before} to {after} times the projection's"
 
 
 def _plane(result: xr.Dataset) -> str:
@@ -117,7 +117,7 @@ def _decay(result: xr.Dataset) -> str:
     if not bool(known.notnull().any()):
         return _WITHIN
     ours, free = (number(float(known.sel(design=name).max()) ** 0.5, 3) for name in ("dpp", _FREE))
-    return f"Median errors reach {ours} times the best for the DPP, {free} times for {TITLES[_FREE]} points"
+    return f"Median errors reach {ours} times the projection error for the DPP, {free} times for {TITLES[_FREE]} points"
 
 
 FINDS = {

@@ -371,12 +371,13 @@ PICTURES = Pictures(
             plays="step"),
     Picture("stability", "How many points", "Share of stable designs: the farther left a curve rises, the fewer evaluations.",
             _stability),
-    Picture("errors", "Errors", "Squared error over the best one: quartiles, median, and lines from 5 to 95% of the draws.",
+    Picture("errors", "Errors", "Squared error over that of the L2 projection: quartiles, median, and lines from 5 to 95% of "
+                                "the draws.",
             _errors),
-    Picture("fit", "Function and fit", "The first draw of the chosen design: f, its best approximation and the fit; larger "
+    Picture("fit", "Function and fit", "The first draw of the chosen design: f, its L2 projection and the fit; larger "
             "points weigh more.", _fit),
     Picture("table", "In numbers", "At the chosen n/m: P(stable), median λmin, mean and median of the squared error "
-            "over the best, its mean over stable draws, and how many designs one draws until one is stable.", _table),
+            "over the projection's, its mean over stable draws, and how many designs one draws until one is stable.", _table),
     Picture("threshold", "Any threshold", "Share of draws with λmin above s, at the chosen n/m: what another δ would give.",
             _threshold),
     Picture("estimate", "Is the estimate right?", "Error estimated from the points alone against the true one; on the dashed "
@@ -387,5 +388,5 @@ PICTURES = Pictures(
     Picture("plane", "Designs in the plane", "The points of four designs over the Christoffel density.", _plane,
             where=_in_plane),
     Picture("heat", "Stability over m and n/m", "Median of λmin of the chosen design: 1 is perfect.", _heat, **_ALONG),
-    Picture("decay", "Error against m", "Median L2 error at the chosen n/m, against the best there is.", _decay, **_ALONG),
+    Picture("decay", "Error against m", "Median L2 error at the chosen n/m, and that of the L2 projection.", _decay, **_ALONG),
 )

@@ -5,32 +5,34 @@ from lab.studies.contract import Group, Step, Story
 from .findings import FINDS, STABLE
 
 STORY = Story(
-    "Points that repel each other make a least-squares fit stable with fewer evaluations than independent ones.",
+    "A DPP draws evaluation points that repel each other. Compare the stability of least-squares fits with that for "
+    "independent points.",
     hero=("chain",),
     moves=("step", "oversampling", "m"),
     steps=(
         Step("How many points are enough?", {"oversampling": 5},
-             "At n = 5 m {stable:.0%} of the DPP designs are stable, of independent points {stable_iid:.0%}.",
+             "At n = 5 m, {stable:.0%} of the DPP designs and {stable_iid:.0%} of the i.i.d. Christoffel designs are stable.",
              lambda before, after: after.stable > before.stable and after.stable > 2 * after.stable_iid, look="stability"),
-        Step("Would independent points do?", {"sampler": "iid-optimal"},
-             "Hardly: {stable:.1%} of their designs are stable, and the error is {ratio_here:.2f} times the best.",
+        Step("Are independent points enough?", {"sampler": "iid-optimal"},
+             "No: {stable:.1%} of their designs are stable, and the median squared error is {ratio_here:.2f} times that of the "
+             "projection.",
              lambda before, after: after.stable < before.stable, look="table"),
-        Step("And for steps in place of polynomials?", {"data": "jump", "family": "haar", "m": 8},
-             "Then the DPP puts a point into each cell, and every design is stable: {stable:.0%}.",
+        Step("What about piecewise constant functions?", {"data": "jump", "family": "haar", "m": 8},
+             "The DPP puts a point into each cell; {stable:.0%} of the designs are stable.",
              lambda before, after: after.stable > 0.999),
         Step("What if a design is thinned?", {"thinned": 25},
-             "It stays stable with few points, but from them alone nobody sees how large the error is.",
+             "It stays stable with few points, but the error can no longer be estimated from them.",
              lambda before, after: (after.thin_estimate > 2).mean() > 0.5, look="thinning"),
     ),
     groups=(
-        Group("Stable", "At the chosen n/m {stable:.0%} of the designs are stable, of independent points {stable_iid:.0%}.",
+        Group("Stability", STABLE.finding,
               ("stability", "threshold", "heat", "table")),
-        Group("Near the best", "The median of the squared error is {ratio_here:.2f} times the best, of independent points "
-              "{ratio_iid:.2f} times.", ("errors", "fit", "decay")),
-        Group("What one can know", "The error can be estimated from the points, unless there are hardly more than functions.",
+        Group("Error", "Median squared error relative to the L2 projection: {ratio_here:.2f}; with i.i.d. Christoffel points "
+              "{ratio_iid:.2f}.", ("errors", "fit", "decay")),
+        Group("Error estimates", "{points_used:.0f} points for {functions:.0f} functions.",
               ("estimate", "thinning", "plane")),
     ),
-    says=("{points_used:.0f} evaluations for {functions:.0f} functions.",),
+    says=("The fit uses {points_used:.0f} evaluations for {functions:.0f} functions.",),
     finds=FINDS,
     compares=(STABLE,),
     repeats=("default", "best"),
