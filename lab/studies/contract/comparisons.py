@@ -281,7 +281,9 @@ class Comparison:
             often = sorted(set(methods), key=lambda method: -methods.count(method))
             counts = [f"{self._words(method)} at {methods.count(method)}" for method in often[1:]]
             text = f"{self._words(often[0])} has the {self._rank} {self.quantity} at {methods.count(often[0])} of {len(best)} "
-            text += f"values of {symbol}, {', '.join(counts)}"
+            text += f"values of {symbol}"
+            tail = f", {', '.join(counts)}"
+            text += tail if len(one + text + tail) <= MOST else ""
         return one + (text if one else _capital(text))
 
     @property
