@@ -60,7 +60,7 @@ def _label(similarity):
 
 def _judge(rng):
     model = Model(jnp.eye(2), jnp.eye(2)[::-1])
-    given = {"plan": 0.7 * rng.dirichlet(np.ones(8)).reshape(4, 2), "potentials": rng.normal(size=3), "rho": 0.7}
+    given = {"plan": 0.6 * rng.dirichlet(np.ones(8)).reshape(4, 2), "potentials": rng.normal(size=3), "rho": 0.7}
     given |= {"x": rng.normal(size=(4, 2)), "sizes": np.array([2.0, 2.0])}
 
     def function(plan, potentials, rho, x, sizes):
