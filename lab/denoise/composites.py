@@ -21,6 +21,8 @@ from jaxtyping import Array, Float
 from lab.denoise.images import Images
 from lab.denoise.posterior import positive
 from lab.denoise.streaming import Softmax, Streaming, budget_of, left_out
+from lab.numerics.arguments import real
+from lab.numerics.differentiation import refuse_derivative
 
 
 class _Composite(Streaming):
@@ -188,9 +190,13 @@ def flex_crops(fields: Any, fraction: Any) -> Float[Array, "n n"]:
         >>> denoise.flex_crops([[3.0, 1.0], [1.0, 3.0]], 0.75).tolist()  # each pixel holds 3/4 itself
         [[1.0, 0.0], [0.0, 1.0]]
     """
-    if not isinstance(fraction, Tracer) and not 0 <= float(fraction) <= 1:
-        raise ValueError(f"fraction = {fraction}, but it must be from 0 to 1")
-    size = jnp.abs(jnp.asarray(fields))
+    fraction, fields = real("fraction", fraction, (), low=0, high=1), real("fields", fields, ("n", "n"))
+    if fields.shape[0] != fields.shape[1]:
+        raise ValueError(f"fields has shape {fields.shape}: a square matrix, a row for each pixel, is needed")
+    fraction, fields = refuse_derivative(
+        (fraction, fields), "which pixels a crop holds jumps: flex_crops has no derivative"
+    )
+    size = jnp.abs(fields)
     order = jnp.argsort(-size, axis=1)
     falling = jnp.take_along_axis(size, order, axis=1)
     before = jnp.cumsum(falling, axis=1) - falling

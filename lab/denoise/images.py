@@ -12,6 +12,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Shaped
 
 from lab import precision
+from lab.numerics.arguments import arrays
+from lab.numerics.differentiation import NotDifferentiableError
 from lab.numerics.jit import jit
 
 _DENSE = 4096  # up to this many pixels the covariance is formed
@@ -145,6 +147,11 @@ def spectrum(images: Images, rank: int | None = None, seed: int = 0) -> Spectrum
         >>> denoise.spectrum(images).values.round(6).tolist()  # (1 + 1) / (2 - 1), and none
         [2.0, 0.0]
     """
+    if isinstance(images.pixels, Tracer):
+        raise NotDifferentiableError(
+            "lab.denoise.spectrum computes on the host and needs values: it cannot be traced by jit, vmap or grad. Use "
+            "lab.denoise.dense_spectrum"
+        )
     count, n = images.pixels.shape
     if count < 2:
         raise ValueError(f"{count} image was given, but a covariance needs at least 2")
@@ -182,7 +189,7 @@ def spectrum(images: Images, rank: int | None = None, seed: int = 0) -> Spectrum
     )
 
 
-@jit
+@arrays()
 def dense_spectrum(pixels: Float[Array, "N n"]) -> Spectrum:
     r"""The eigenbasis of the covariance of numbers, $S = U\,\mathrm{diag}(\lambda)\,U^\top$, as a pure function.
 
@@ -203,6 +210,13 @@ def dense_spectrum(pixels: Float[Array, "N n"]) -> Spectrum:
         >>> denoise.dense_spectrum(jnp.asarray([[-1.0, 0.0], [1.0, 0.0]])).values.round(6).tolist()
         [2.0, 0.0]
     """
+    if len(pixels) < 2:
+        raise ValueError(f"pixels has {len(pixels)} image, but a covariance needs at least 2")
+    return _dense_spectrum(pixels)
+
+
+@jit
+def _dense_spectrum(pixels: Float[Array, "N n"]) -> Spectrum:
     wide = pixels.astype(jnp.result_type(float))
     mean = wide.mean(axis=0)
     apart = wide - mean[None, :]

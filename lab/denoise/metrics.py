@@ -6,10 +6,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from lab.numerics.arguments import ANY, arrays
 from lab.numerics.statistics import student
 
 
-def r2(a: Float[Array, "b n"], b: Float[Array, "b n"]) -> Float[Array, " b"]:
+@arrays(a=ANY, b=ANY)
+def r2(a: Float[Array, "b *n"], b: Float[Array, "b *m"]) -> Float[Array, " b"]:
     r"""How much of the variance of each reference image an estimate explains.
 
     $$ 1 - \frac{\sum_j (a_j - b_j)^2}{n\,\mathrm{Var}\,b} $$
@@ -43,7 +45,8 @@ def r2(a: Float[Array, "b n"], b: Float[Array, "b n"]) -> Float[Array, " b"]:
     return 1 - ((a - b) ** 2).sum(axis=1) / (n * jnp.where(variance == 0, 1.0, variance))
 
 
-def pooled_r2(a: Float[Array, "b n"], b: Float[Array, "b n"]) -> Float[Array, ""]:
+@arrays(a=ANY, b=ANY)
+def pooled_r2(a: Float[Array, "b *n"], b: Float[Array, "b *m"]) -> Float[Array, ""]:
     r"""How much of the variance of all reference images an estimate explains, $1 - \sum |a - b|^2 / \sum n\,\mathrm{Var}\,b$.
 
     Sums are over all images. Where some images are almost constant, as patches of a sky, these alone decide the mean of
@@ -72,7 +75,8 @@ def pooled_r2(a: Float[Array, "b n"], b: Float[Array, "b n"]) -> Float[Array, ""
     return 1 - ((a - b) ** 2).sum() / (b.shape[1] * b.var(axis=1, ddof=1).sum())
 
 
-def mse(a: Float[Array, "b n"], b: Float[Array, "b n"]) -> Float[Array, " b"]:
+@arrays(a=ANY, b=ANY)
+def mse(a: Float[Array, "b *n"], b: Float[Array, "b *m"]) -> Float[Array, " b"]:
     r"""The mean squared difference of each image, $\frac1n \sum_j (a_j - b_j)^2$.
 
     Args:
@@ -100,7 +104,7 @@ def mse(a: Float[Array, "b n"], b: Float[Array, "b n"]) -> Float[Array, " b"]:
 
 def _rows(a: Array, b: Array) -> tuple[Array, Array]:
     if len(a) != len(b) or a.size != b.size:
-        raise ValueError(f"the images have shapes {a.shape} and {b.shape}: both must agree")
+        raise ValueError(f"a and b have shapes {a.shape} and {b.shape}: both must have as many numbers")
     return a.reshape(len(a), -1), b.reshape(len(b), -1)
 
 
@@ -115,6 +119,7 @@ class Agreement(NamedTuple):
     pooled: Float[Array, "M L"]
 
 
+@arrays(estimates=ANY, reference=ANY)
 def agreement(estimates: Float[Array, "M L B n"], reference: Float[Array, "L B n"]) -> Agreement:
     r"""How well estimates follow a reference at the same levels: ``r2``, ``mse`` and ``pooled_r2``.
 
@@ -152,6 +157,7 @@ def _half(values: Float[Array, "*batch B"]) -> Float[Array, "*batch"]:
     return float(student(count)) / count**0.5 * values.std(axis=-1, ddof=1)
 
 
+@arrays(x=ANY, images=ANY)
 def nearest_distance(x: Float[Array, "b n"], images: Float[Array, "N n"]) -> Float[Array, " b"]:
     r"""How far each image is from the nearest of others, root mean square a pixel: $\min_k |x - x_k| / \sqrt n$.
 

@@ -6,13 +6,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from lab.denoise.base import Denoiser, Shape
 from lab.denoise.images import Images, Spectrum
 from lab.denoise.streaming import Softmax, Streaming, budget_of, left_out, scan
+from lab.numerics.arguments import real
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.paths.blocks import softmax_mean, squared_distances
 from lab.paths.laws import Empirical
@@ -208,6 +209,9 @@ class Nearest(Streaming):
     def numbers(self) -> int:
         return self.images.n
 
+    def denoise(self, x: Float[Array, "b n"], sigma: Float[Array, ""]) -> Float[Array, "b n"]:
+        return super().denoise(refuse_derivative(x, f"the denoiser {self.name!r} is piecewise constant in x"), sigma)
+
     def setup(self, x: Float[Array, "b n"], sigma: Float[Array, ""]) -> None:
         return None
 
@@ -227,6 +231,4 @@ class Nearest(Streaming):
 
 def positive(name: str, value: ArrayLike) -> Array:
     """A positive number, traced or checked."""
-    if not isinstance(value, Tracer) and not (np.isfinite(value) and np.asarray(value) > 0):
-        raise ValueError(f"{name} = {value}, but it must be positive")
-    return jnp.asarray(value, float)
+    return real(name, value, (), low=0, strict=True, dtype=float)

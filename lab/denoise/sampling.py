@@ -9,11 +9,13 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.denoise.base import Denoiser
 from lab.numerics import Loop, Method, Reason, pure, random, tell
+from lab.numerics.arguments import real, whole
 
 
 class Samples(NamedTuple):
@@ -52,14 +54,15 @@ def released_levels(steps: int = 10) -> Float[Array, " levels"]:
 
 def released(steps: int) -> np.ndarray:
     """``released_levels`` on the host."""
-    if not 1 <= steps <= 1000:
-        raise ValueError(f"steps = {steps}, but it must be from 1 to 1000")
+    whole("steps", steps, 1, 1000)
     abar = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
     times = (np.arange(steps) * (1000 // steps))[::-1]
     return np.append(np.sqrt((1 - abar[times]) / abar[times]), 0.0)
 
 
-def edm_levels(steps: int = 18, low: float = 0.002, high: float = 80.0, rho: float = 7.0) -> Float[Array, " levels"]:
+def edm_levels(
+    steps: int = 18, low: ArrayLike = 0.002, high: ArrayLike = 80.0, rho: ArrayLike = 7.0
+) -> Float[Array, " levels"]:
     r"""The noise levels of EDM, $(\sigma_+^{1/\rho} + \frac{i}{N - 1}(\sigma_-^{1/\rho} - \sigma_+^{1/\rho}))^\rho$, and 0.
 
     Args:
@@ -82,13 +85,14 @@ def edm_levels(steps: int = 18, low: float = 0.002, high: float = 80.0, rho: flo
         >>> [round(float(level), 3) for level in denoise.edm_levels(4)]
         [80.0, 9.723, 0.47, 0.002, 0.0]
     """
-    if steps < 1 or not 0 < low <= high:
-        raise ValueError(f"steps = {steps} from {high} to {low}, but at least 1 step and 0 < low <= high are needed")
+    _check_levels(steps, low, high)
+    real("rho", rho, (), low=0, strict=True)
+    of: Any = np if known(low, high, rho) else jnp
     ends = high ** (1 / rho), low ** (1 / rho)
-    return jnp.asarray(np.append(np.linspace(*ends, steps) ** rho, 0.0))
+    return jnp.asarray(of.append(of.linspace(*ends, steps) ** rho, 0.0))
 
 
-def geometric_levels(steps: int, low: float, high: float) -> Float[Array, " levels"]:
+def geometric_levels(steps: int, low: ArrayLike, high: ArrayLike) -> Float[Array, " levels"]:
     r"""The noise levels from high to low by equal ratios, $\sigma_i = \sigma_+ (\sigma_- / \sigma_+)^{i / (N - 1)}$, and 0.
 
     Args:
@@ -110,9 +114,21 @@ def geometric_levels(steps: int, low: float, high: float) -> Float[Array, " leve
         >>> [round(float(level), 6) for level in denoise.geometric_levels(3, 1.0, 4.0)]
         [4.0, 2.0, 1.0, 0.0]
     """
-    if steps < 1 or not 0 < low <= high:
-        raise ValueError(f"steps = {steps} from {high} to {low}, but at least 1 step and 0 < low <= high are needed")
-    return jnp.asarray(np.append(np.geomspace(high, low, steps), 0.0))
+    _check_levels(steps, low, high)
+    of: Any = np if known(low, high) else jnp
+    return jnp.asarray(of.append(of.geomspace(high, low, steps), 0.0))
+
+
+def _check_levels(steps: int, low: Any, high: Any) -> None:
+    whole("steps", steps, 1)
+    for name, level in (("low", low), ("high", high)):
+        real(name, level, (), low=0, strict=True)
+    if known(low, high) and not low <= high:
+        raise ValueError(f"low = {low} and high = {high} are not allowed: low must be at most high")
+
+
+def known(*values: Any) -> bool:
+    return not any(isinstance(value, Tracer) for value in values)
 
 
 def start(
@@ -141,6 +157,9 @@ def start(
         >>> x.shape, bool(abs((x**2).mean() / 10 - 1) < 0.2)  # 1 + 3^2
         ((500, 2), True)
     """
+    whole("count", count, 1)
+    whole("n", n, 1)
+    real("sigma", sigma, (), low=0)
     noise = random.normal(key, (count, n), dtype)
     sigma = jnp.asarray(sigma, dtype)
     return noise * (jnp.sqrt(1 + sigma**2) if vp else sigma)
@@ -198,7 +217,7 @@ _WALK = Method(_init, _step, _done, _measure, lambda state: state.step)  # each 
 def sample(
     denoiser: Denoiser,
     x: Any,
-    levels: Float[Array, " levels"],
+    levels: Any,
     *,
     solver: Literal["ddim", "heun"] | str = "ddim",
     clip: bool = False,
@@ -242,7 +261,7 @@ def sample(
     """
     if clip and solver == "heun":
         raise ValueError("clip goes with solver = 'ddim': Heun's step has no clipped form")
-    levels = jnp.asarray(levels)
+    levels = real("levels", levels)
     if levels.ndim != 1 or len(levels) < 2:
         raise ValueError(f"the levels have shape {levels.shape}, but at least two in a row are needed")
     if not isinstance(levels, Tracer):

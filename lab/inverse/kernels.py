@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from lab.choices import chosen
 from lab.inverse.fourier import Hartley
 from lab.inverse.operators import Basis, Linear, Shape, checked, known, turned
+from lab.numerics.arguments import real, whole
 
 type Boundary = Literal["circular", "reflect", "edge", "zero"] | str
 
@@ -106,8 +107,7 @@ def gaussian(sigma: ArrayLike, size: int | None = None) -> Any:
         >>> kernel.shape, round(float(kernel.sum()), 6), round(float(kernel[3, 4] / kernel[3, 3]), 4)  # exp(-1/2)
         ((7, 7), 1.0, 0.6065)
     """
-    if known(sigma) and not np.asarray(sigma) > 0:
-        raise ValueError(f"sigma = {sigma}, but a blur must have a width above 0")
+    real("sigma", sigma, (), low=0, strict=True)
     size = 2 * int(np.ceil(3 * np.asarray(sigma))) + 1 if size is None else _odd(size)
     exponents = -0.5 * ((np.arange(size) - size // 2) / sigma) ** 2
     side = np.exp(exponents) if known(sigma) else jnp.exp(exponents)
@@ -138,7 +138,7 @@ def uniform(size: int) -> np.ndarray:
     return np.full((_odd(size), size), 1 / size**2)
 
 
-def motion(length: int, angle: float = 0.0) -> np.ndarray:
+def motion(length: int, angle: ArrayLike = 0.0) -> Any:
     r"""A line of so many pixels through the middle, of sum 1, at an angle.
 
     $$ k \propto \int_{-r}^{r} \delta\big(\cdot - s\,(-\sin\theta, \cos\theta)\big)\,ds, \qquad r = \lfloor l / 2 \rfloor, $$
@@ -147,7 +147,7 @@ def motion(length: int, angle: float = 0.0) -> np.ndarray:
 
     Args:
         length: odd, in pixels.
-        angle: in degrees from the right, counted upwards.
+        angle: in degrees from the right, counted upwards; traced.
 
     Returns:
         (length, length).
@@ -165,19 +165,17 @@ def motion(length: int, angle: float = 0.0) -> np.ndarray:
         (1.0, 1.0)
     """
     size, reach = _odd(length), length // 2
-    kernel = np.zeros((size, size))
-    turn = np.deg2rad(angle)
-    for step in np.linspace(-reach, reach, 8 * size + 1):
-        row, column = reach - step * np.sin(turn), reach + step * np.cos(turn)
-        i, j = int(np.floor(row + 1e-9)), int(np.floor(column + 1e-9))
-        for di, dj in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            weight = (1 - abs(row - i - di)) * (1 - abs(column - j - dj))
-            if weight > 0 and 0 <= i + di < size and 0 <= j + dj < size:
-                kernel[i + di, j + dj] += weight
-    return kernel / kernel.sum()
+    turn = real("angle", angle, ()) * (np.pi / 180)
+    steps, pixels = np.linspace(-reach, reach, 8 * size + 1), np.arange(size)
+    far = [jnp.abs(reach + sign * steps[:, None] - pixels[None]) for sign in (-jnp.sin(turn), jnp.cos(turn))]
+    rows, columns = (jnp.maximum(1 - each, 0) for each in far)
+    kernel = rows.T @ columns
+    kernel = kernel / kernel.sum()
+    return np.asarray(kernel) if known(kernel) else kernel
 
 
 def _odd(size: int) -> int:
-    if size < 1 or size % 2 == 0:
+    whole("the size of a kernel", size, 1)
+    if size % 2 == 0:
         raise ValueError(f"a kernel has an odd number of pixels a side, at least 1, but {size} was given")
     return size

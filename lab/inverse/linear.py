@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from lab.inverse.operators import Basis, Linear, Shape, checked, decomposed, known, turned
 from lab.numerics import random
+from lab.numerics.arguments import real, whole
 from lab.numerics.jit import jit
 
 
@@ -109,6 +110,7 @@ def scattered(key: PRNGKeyArray, sides: tuple[int, int], share: ArrayLike) -> Bo
         >>> int(inverse.scattered(jax.random.key(0), (4, 4), 0.25).sum())  # a quarter of 16
         4
     """
+    whole("sides", min(sides), 1)
     if known(share) and not 0 < np.asarray(share) <= 1:
         raise ValueError(f"share = {share}, but of the pixels a part above 0, at most all, must be seen")
     return _scattered(key, sides, jnp.asarray(share))
@@ -143,6 +145,10 @@ def box(
         >>> inverse.box((2, 3), 0, 1, 1, 2).tolist()
         [[True, False, False], [True, True, True]]
     """
+    for name, value in (("top", top), ("left", left)):
+        real(name, value, ())
+    for name, value in (("height", height), ("width", width)):
+        real(name, value, (), low=0)
     i, j = np.ogrid[: sides[0], : sides[1]]
     inside = (i >= top) & (i < top + height) & (j >= left) & (j < left + width)
     return jnp.asarray(~inside)
@@ -173,6 +179,8 @@ def free_form(
         >>> bool(inverse.free_form(jax.random.key(0), (8, 8), strokes=0).all())  # no stroke hides nothing
         True
     """
+    whole("strokes", strokes, 0)
+    real("width", width, (), low=0)
     h, w = sides
     places = random.uniform(key, (strokes, 5, 2)) * jnp.asarray([[[h - 1, w - 1]]])
     i, j = jnp.meshgrid(jnp.arange(h), jnp.arange(w), indexing="ij")
@@ -256,7 +264,9 @@ class Separable(Linear):
 
     def __init__(self, rows: Any, columns: Any, channels: int = 1):
         self.rows, self.columns = (jnp.asarray(each, jnp.result_type(float)) for each in (rows, columns))
-        self.inputs = channels, self.rows.shape[1], self.columns.shape[1]
+        for name, each in (("rows", self.rows), ("columns", self.columns)):
+            real(name, each, ("measured", "side"))
+        self.inputs = whole("channels", channels, 1), self.rows.shape[1], self.columns.shape[1]
 
     def apply(self, x: Array) -> Array:
         return self.rows.astype(x.dtype) @ x @ self.columns.astype(x.dtype).T
@@ -338,7 +348,8 @@ def bicubic(inputs: Shape, by: int) -> Separable:
 
 
 def _divided(inputs: Shape, by: int) -> Shape:
-    if len(inputs) != 3 or by < 1 or inputs[1] % by or inputs[2] % by:
+    whole("by", by, 1)
+    if len(inputs) != 3 or inputs[1] % by or inputs[2] % by:
         raise ValueError(
             f"images of shape {inputs} can't be divided by {by}: give (channels, height, width) that {by} divides"
         )

@@ -314,7 +314,7 @@ def _moved(data: Data, x: Array, u: Array) -> Array:
     together = jnp.cumsum(active != 0, axis=0) - (active != 0)  # the number of the run of each slice
     if data.periodic:
         last = together[-1] + (active[-1] != 0)
-        together = together % jnp.maximum(last, 1)
+        together = together % jnp.maximum(last, 1)[None]
     same = (together[:, None] == together[None]).astype(x.dtype)
     same = same / same.sum(axis=1, keepdims=True)
     project = lambda z: jnp.einsum("kl...,l...->k...", same, z)  # noqa: E731

@@ -32,6 +32,7 @@ _SMALL = 1e-10  # of the largest eigenvalue: a covariance with less is singular
 _FINE = 32  # steps of Gauss's method of order 8 for the matrix equation
 _STAGES = 4
 _START, _END = 1e-14, 1e-10  # of the largest eigenvalue: the smallest scale that the grid resolves at either end
+_LOST = 1e-15  # of the largest eigenvalue: the covariance of Y is singular
 _FAINT = 1e-12  # of the largest variance: a smaller variance of the noise is lost to rounding
 
 
@@ -123,6 +124,13 @@ def restoration(covariance: Any, operator: Any, noise: Any) -> Restoration:
     for name, matrix in (("S", s), ("Q", q)):
         if known(matrix):
             _check_covariance(name, np.asarray(matrix))
+    real("H", h)
+    if known(s, h, q):
+        least, most = np.linalg.eigvalsh(np.asarray(h @ s @ h.T + q))[[0, -1]]
+        if not least > _LOST * most:
+            raise ValueError(
+                "H S H' + Q is singular, so that the posterior mean is not defined: let Q be positive definite"
+            )
     return _restoration(s, h, q)
 
 

@@ -12,6 +12,7 @@ from lab.denoise.base import Denoiser
 from lab.inverse.operators import known
 from lab.inverse.problems import Problem
 from lab.numerics import Loop, Reason, Run, pure, random, tell
+from lab.numerics.arguments import whole
 from lab.numerics.jit import jit
 
 
@@ -92,14 +93,21 @@ def solve(
         >>> found.x.shape, round(float(found.x[0, 0, 0, 0]), 6)  # what is seen without noise stays
         ((1, 1, 1, 2), 1.0)
     """
+    for name, value, kind in (
+        ("problem", problem, Problem),
+        ("denoiser", denoiser, Denoiser),
+        ("method", method, Method),
+    ):
+        if not isinstance(value, kind) or isinstance(value, type):
+            raise TypeError(f"{name} is a {type(value).__name__}: a {kind.__module__}.{kind.__name__} is needed")
+    whole("seeds", seeds, 1)
+    whole("method.steps", method.steps, 1)
     inputs = problem.operator.inputs
     n = int(np.prod(inputs))
     if denoiser.n != n:
         raise ValueError(
             f"the denoiser is of images {denoiser.shape}, {denoiser.n} numbers, but the operator takes {inputs}, {n}"
         )
-    if seeds < 1:
-        raise ValueError(f"seeds = {seeds}, but at least one answer is needed")
     images = problem.images
     lead = (seeds,) if images is None else (images, seeds)
     if start is not None:

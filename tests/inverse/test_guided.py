@@ -278,7 +278,7 @@ def test_bad_input_is_refused_in_a_sentence():
         (GIVEN, D, inverse.PiGDM(strength=-0.1), "strength = -0.1"),
         (GIVEN, D, inverse.PiGDM(inner=0), "inner = 0"),
         (GIVEN, D, inverse.DDRM(eta_b=2.0), "eta_b = 2.0"),
-        (GIVEN, D, inverse.DDRM(steps=0), "steps = 0, but from 1 to 1000"),
+        (GIVEN, D, inverse.DDRM(steps=0), "steps = 0 is not allowed"),
         (clipped, D, inverse.PiGDM(), "PiGDM needs a linear operator"),
         (clipped, D, inverse.DDRM(), "DDRM needs a linear operator"),
         (large, flat, inverse.DDRM(), "too large to be decomposed"),

@@ -1,0 +1,238 @@
+"""Derivatives of inverse problems: operators, problems, posteriors, solvers, flows and metrics."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from derivatives.entries import Case, Entry, tests_of
+
+from lab import denoise, inverse
+from lab.numerics.mixtures import Mixture
+
+SHAPE, N = (1, 2, 3), 6
+KEY = jax.random.key(3)
+
+
+def white():
+    pixels = np.random.default_rng(1).normal(size=(9, *SHAPE))
+    return denoise.Wiener(denoise.spectrum(denoise.Images(pixels)), SHAPE)
+
+
+PRIOR = white()
+
+
+def matrix(rng):
+    return rng.normal(size=(4, N))
+
+
+def spd(rng, n):
+    half = rng.normal(size=(n, n))
+    return half @ half.T / n + 0.2 * np.eye(n)
+
+
+def symmetric(direction):
+    return direction + direction.T
+
+
+def operators(make):
+    """Apply, adjoint and norm of an operator that is made of one array."""
+
+    def case(rng):
+        made, values = make(rng)
+        sizes = made(values).inputs, made(values).outputs
+
+        def all_of(values, x, y):
+            operator = made(values)
+            return operator(x), operator.adjoint(y), operator.norm()
+
+        return all_of, {"values": values, "x": rng.normal(size=sizes[0]), "y": rng.normal(size=sizes[1])}
+
+    return Entry((Case(case, gradient=("values", "x", "y"), tolerance=2e-5),))
+
+
+def of_image(operator):
+    return Entry((Case(lambda rng: (operator, {"x": 0.2 + 0.5 * rng.random(operator.inputs)}), gradient=("x",)),))
+
+
+def solver(make, gradient=("y", "noise", "weights"), start=0.1, tolerance=3e-5, **settings):
+    """The solution in the measurement, the noise, the matrix, and the settings of a method."""
+
+    def case(rng):
+        def run(y, noise, weights, start, **settings):
+            given = inverse.problem(inverse.Dense(weights, SHAPE), y, noise)
+            return inverse.solve(given, PRIOR, make(**settings), key=KEY, start=start).x
+
+        fixed = {"y": rng.normal(size=4), "noise": 0.3, "weights": matrix(rng), "start": rng.normal(size=SHAPE)}
+        return run, fixed | settings
+
+    return Entry((Case(case, gradient=(*gradient, *settings), tolerance=tolerance),))
+
+
+def problem(rng):
+    inputs = {"y": rng.normal(size=4), "noise": 0.4, "weights": matrix(rng), "x": rng.normal(size=SHAPE)}
+
+    def run(y, noise, weights, x):
+        given = inverse.problem(inverse.Dense(weights, SHAPE), y, noise)
+        return given.misfit(x), given.start(), given.noise
+
+    return run, inputs
+
+
+def mixture(rng):
+    return Mixture([0.4, 0.6], rng.normal(size=(2, N)), np.stack([spd(rng, N), spd(rng, N)]))
+
+
+def bayes(function):
+    def case(rng):
+        prior, weights = mixture(rng), matrix(rng)
+
+        def run(y, noise, means):
+            given = inverse.problem(inverse.Dense(weights, SHAPE), y, noise)
+            return function(given, Mixture(prior.weights, means, prior.covariances))
+
+        return run, {"y": rng.normal(size=4), "noise": 0.5, "means": prior.means}
+
+    return Case(case, gradient=("y", "noise", "means"), tolerance=2e-5)
+
+
+def restored(outputs):
+    def case(rng):
+        def run(covariance, operator, noise):
+            return outputs(inverse.restoration(covariance, operator, noise))
+
+        return run, {"covariance": spd(rng, 3), "operator": rng.normal(size=(3, 3)), "noise": spd(rng, 3)}
+
+    return Case(
+        case,
+        gradient=("covariance", "operator", "noise"),
+        moves={"covariance": symmetric, "noise": symmetric},
+        tolerance=3e-5,
+    )
+
+
+def projections(rng):
+    x = rng.normal(size=(2, 5, 5))
+    return (lambda angles, x: inverse.radon((2, 5, 5), angles)(x)), {"angles": [3.0, 40.0, 100.0], "x": x}
+
+
+def variation(rng):
+    y = np.repeat(rng.normal(size=(2, 2, 2)), 2, axis=0) + 0.1 * rng.normal(size=(4, 2, 2))
+    operator = inverse.Identity(y.shape)
+
+    def run(y, lam):
+        found = inverse.total_variation(inverse.problem(operator, y, 0.1), lam, 0.3, tolerance=1e-8)
+        return found.x, found.residual
+
+    return run, {"y": y, "lam": 0.15}
+
+
+def pair_restored(rng):
+    made = inverse.PairFlow(*(jnp.asarray(rng.normal(size=(4, 2))) for _ in range(2)), 0.7)
+    return (lambda z: inverse.restore(made, z, 3).end), {"z": rng.normal(size=(3, 2))}
+
+
+def calibrated(function):
+    return Case(
+        lambda rng: (
+            (lambda images: function(PRIOR_OF_POINTS, images, KEY).error),
+            {"images": rng.normal(size=(2, N))},
+        ),
+        gradient=("images",),
+        tolerance=1e-4,
+    )
+
+
+PRIOR_OF_POINTS = denoise.denoiser(lambda x, sigma: jnp.tanh(x) / (1 + sigma[0]), SHAPE)
+
+
+SOLVED = solver(lambda: inverse.REDDiff(steps=3), ("y", "weights", "start"))
+
+TABLE = {
+    "adjoint_error": Entry(fixed=("made", "key")),  # a number of rounding's size
+    "average": Entry(of_image(inverse.average((1, 4, 4), 2)).cases, ("inputs", "by")),
+    "bicubic": Entry(of_image(inverse.bicubic((1, 4, 4), 2)).cases, ("inputs", "by")),
+    "box": Entry(fixed=("sides", "top", "left", "height", "width")),  # truth values
+    "calibrate": Entry((calibrated(inverse.calibrate),), ("denoiser", "key")),
+    "calibrated": Entry((calibrated(inverse.calibrated),), ("prior", "key"), {"held": "images"}),
+    "evidence": Entry((bayes(inverse.evidence),), also={"given": "y", "prior": "means"}),
+    "filtered_backprojection": Entry(
+        (
+            Case(
+                lambda rng: (
+                    inverse.filtered_backprojection,
+                    {"sinogram": rng.normal(size=(1, 5, 3)), "angles": np.asarray([3.0, 50.0, 100.0])},
+                ),
+                ("sinogram", "angles"),
+            ),
+        )
+    ),
+    "free_form": Entry(fixed=("key", "sides", "strokes", "width")),  # truth values
+    "gaussian": Entry(
+        (Case(lambda rng: (lambda sigma: inverse.gaussian(sigma, 5), {"sigma": 1.2}), ("sigma",)),), ("size",)
+    ),
+    "lines": Entry(fixed=("key", "sides", "acceleration")),  # truth values
+    "measure": Entry(
+        (
+            Case(
+                lambda rng: (
+                    lambda x, noise, weights: inverse.measure(inverse.Dense(weights, SHAPE), x, noise, KEY).y,
+                    {"x": rng.normal(size=SHAPE), "noise": 0.3, "weights": matrix(rng)},
+                ),
+                ("x", "noise", "weights"),
+            ),
+        ),
+        ("key",),
+        {"operator": "weights"},
+    ),
+    "motion": Entry(
+        (Case(lambda rng: (lambda angle: inverse.motion(5, angle), {"angle": 20.0}), ("angle",), step=1e-6),),
+        ("length",),
+    ),
+    "operator": Entry(
+        (
+            Case(
+                lambda rng: (
+                    lambda w, x: inverse.operator(lambda z: jnp.tanh(w * z), (3,))(x),
+                    {"w": rng.normal(size=3), "x": rng.normal(size=3)},
+                ),
+                ("w", "x"),
+            ),
+        ),
+        ("inputs", "linear", "adjoint"),
+        {"function": "w"},
+    ),
+    "posterior": Entry((bayes(lambda *of: inverse.posterior(*of)),), also={"given": "y", "prior": "means"}),
+    "prepared": Entry(
+        (
+            Case(
+                lambda rng: (
+                    lambda weights, y: inverse.prepared(inverse.Dense(weights, (3,))).pinv(y),
+                    {"weights": rng.normal(size=(3, 3)), "y": rng.normal(size=3)},
+                ),
+                ("weights", "y"),
+                tolerance=1e-4,
+            ),
+        ),
+        also={"made": "weights"},
+    ),
+    "problem": Entry((Case(problem, ("y", "noise", "weights", "x")),), also={"operator": "weights"}),
+    "radon": Entry((Case(projections, ("angles", "x")),), ("inputs",)),
+    "restoration": Entry(
+        (
+            restored(lambda made: (made.gain, made.mmse, made.best, made.between(0.3), made.transport.matrix)),
+            restored(lambda made: (made.flow(0.2).map(), made.flow(0.2).map(2), made.flow(0.2).velocity(0.4))),
+        )
+    ),
+    "restore": Entry((Case(pair_restored, ("z",)),), ("field", "steps", "loop")),
+    "scattered": Entry(fixed=("key", "sides", "share")),  # truth values
+    "solve": Entry(SOLVED.cases, ("denoiser", "method", "key", "seeds", "keep", "loop"), {"problem": "y"}),
+    "total_variation": Entry(
+        (Case(variation, ("y", "lam"), tolerance=1e-4),),
+        ("rho", "steps", "inner", "periodic", "tolerance"),  # they decide the speed, not the solution
+        {"problem": "y"},
+    ),
+    "uniform": Entry(fixed=("size",)),
+    # methods of classes
+    "Dense": operators(lambda rng: (lambda w: inverse.Dense(w, SHAPE), matrix(rng))),
+}
+
+test_every_public_function_and_argument_is_listed, test_derivative = tests_of("inverse", TABLE)
