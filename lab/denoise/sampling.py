@@ -87,7 +87,7 @@ def edm_levels(
     """
     _check_levels(steps, low, high)
     real("rho", rho, (), low=0, strict=True)
-    of: Any = np if known(low, high, rho) else jnp
+    of: Any = np if _known(low, high, rho) else jnp
     ends = high ** (1 / rho), low ** (1 / rho)
     return jnp.asarray(of.append(of.linspace(*ends, steps) ** rho, 0.0))
 
@@ -115,7 +115,7 @@ def geometric_levels(steps: int, low: ArrayLike, high: ArrayLike) -> Float[Array
         [4.0, 2.0, 1.0, 0.0]
     """
     _check_levels(steps, low, high)
-    of: Any = np if known(low, high) else jnp
+    of: Any = np if _known(low, high) else jnp
     return jnp.asarray(of.append(of.geomspace(high, low, steps), 0.0))
 
 
@@ -123,11 +123,11 @@ def _check_levels(steps: int, low: Any, high: Any) -> None:
     whole("steps", steps, 1)
     for name, level in (("low", low), ("high", high)):
         real(name, level, (), low=0, strict=True)
-    if known(low, high) and not low <= high:
+    if _known(low, high) and not low <= high:
         raise ValueError(f"low = {low} and high = {high} are not allowed: low must be at most high")
 
 
-def known(*values: Any) -> bool:
+def _known(*values: Any) -> bool:
     return not any(isinstance(value, Tracer) for value in values)
 
 
