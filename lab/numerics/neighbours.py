@@ -44,13 +44,16 @@ def nearest(x: Float[Array, "n d"], candidates: Float[Array, "..."], k: int = 1)
         raise ValueError(f"k = {k}, but of {m} candidates a whole number from 1 to {m} can be the nearest")
     own = candidates.ndim == 3
 
+    def root(squared):  # its derivative at 0, between equal points, is 0 instead of NaN
+        return jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1)), 0)
+
     def of_point(given):
         point, among = given if own else (given, candidates)
         squared = ((among - point[None, :]) ** 2).sum(axis=1)
         if k == 1:  # without a sort
             first = squared.argmin()[None]
-            return Neighbours(first.astype(jnp.int32), jnp.sqrt(squared[first]))
+            return Neighbours(first.astype(jnp.int32), root(squared[first]))
         closeness, index = jax.lax.top_k(-squared, k)
-        return Neighbours(index, jnp.sqrt(jnp.maximum(-closeness, 0)))
+        return Neighbours(index, root(-closeness))
 
     return jax.lax.map(of_point, (x, candidates) if own else x, batch_size=max(1, _CELLS // (m * x.shape[1])))

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Real
 
+from lab.numerics.differentiation import needs_values
+
 _ALIKE = 1e-6  # entries of an axis that differ by less, as a share of the largest, tie
 
 
@@ -20,6 +22,7 @@ class Plane(NamedTuple):
         return (x - self.centre[None, :]) @ self.axes
 
 
+@needs_values("Take jnp.linalg.svd of the centered points instead.")
 def principal_plane(x: Real[np.ndarray, "n d"]) -> Plane:
     """The plane through the mean of the points in which they vary most; up to two dimensions, the space as it is.
 
@@ -36,6 +39,7 @@ def principal_plane(x: Real[np.ndarray, "n d"]) -> Plane:
     return Plane(np.asarray(x, float).mean(axis=0), principal_axes(x, 2))
 
 
+@needs_values("Take jnp.linalg.svd of the centered points instead.")
 def principal_axes(x: Real[np.ndarray, "n d"], count: int) -> Float[np.ndarray, "d k"]:
     r"""The first axes of $\sum_i (x_i - \bar x)(x_i - \bar x)^\top$, those of the largest variance first, with ``fixed_sign``.
 

@@ -14,10 +14,13 @@ from lab.numerics.select import among_ties, largest
 _FEW = 12  # nonzeros up to which taking the largest entries one by one is the fastest
 
 
+@jax.custom_jvp
 def simplex(
     v: Float[Array, "m n"], b: Float[Array, " n"], among: Bool[Array, "m n"] | None = None
 ) -> tuple[Float[Array, "m n"], Float[Array, " n"]]:
     r"""Project each column on $\{t \ge 0, 1^\top t = b_j\}$.
+
+    Differentiable, the nonzeros held fixed.
 
     Newton's method on $\sum_i [v_i - \theta]_+ = b$ from below (Michelot's iteration): monotone and finite,
     some 5 to 10 passes over the matrix.
@@ -54,19 +57,33 @@ def simplex(
     return _filled(t, b), theta + top
 
 
+@simplex.defjvp
+def _simplex_jvp(primals, tangents):
+    t, theta = simplex(*primals)
+    return (t, theta), _moved(t > 0, *tangents[:2])
+
+
+def _moved(active: Array, dv: Array, db: Array) -> tuple[Array, Array]:
+    r"""$dt_i = dv_i - d\theta$ on the nonzeros, $d\theta$ the mean of dv over them less db over their number."""
+    size = jnp.maximum(active.sum(axis=0, dtype=dv.dtype), 1)
+    theta = (jnp.where(active, dv, 0.0).sum(axis=0) - db) / size
+    return jnp.where(active, dv - theta[None, :], 0.0), theta
+
+
 def _filled(t: Array, b: Array) -> Array:
     """Exactly the totals b."""
     total = t.sum(axis=0)
     return t * (b / jnp.where(total > 0, total, 1.0))[None, :]
 
 
+@jax.custom_jvp
 def sparse_simplex(
     v: Float[Array, "m n"], b: Float[Array, " n"], k: Int[Array, ""], within: ArrayLike = 0.0
 ) -> tuple[Float[Array, "m n"], Float[Array, " n"]]:
     r"""Project each column on the k-sparse part of the simplex of total $b_j$ (Kyrillidis et al., ICML 2013).
 
     The plain projection of the k largest entries; among those equal ``within`` an amount the smallest index wins. A
-    column whose plain projection has at most k nonzeros needs no selection.
+    column whose plain projection has at most k nonzeros needs no selection. Differentiable, the nonzeros held fixed.
 
     Args:
         v: (m, n) columns.
@@ -77,6 +94,12 @@ def sparse_simplex(
         The projections (m, n), with at most k nonzeros in each column, and the thresholds theta (n,).
     """
     return jax.lax.cond(k <= _FEW, _sparse_by_peeling, _sparse_by_selection, v, b, k, within)
+
+
+@sparse_simplex.defjvp
+def _sparse_simplex_jvp(primals, tangents):
+    t, theta = sparse_simplex(*primals)
+    return (t, theta), _moved(t > 0, *tangents[:2])
 
 
 def _sparse_by_selection(v: Array, b: Array, k: Array, within: ArrayLike) -> tuple[Array, Array]:
@@ -116,12 +139,13 @@ def _sparse_by_peeling(v: Array, b: Array, k: Array, within: ArrayLike) -> tuple
     return _filled(t, b), theta + top
 
 
+@jax.custom_jvp
 def share(u: Float[Array, "m n"], k: Int[Array, ""], start: Float[Array, " n"] | None = None) -> Float[Array, " n"]:
     r"""The scale $q$ of each column at which $\sum_i \min(q\,u_i, 1) = k$ over the positive $u_i$.
 
     Infinite where at most k entries are positive. $\eta_i = \min(q u_i, 1)$ attains
     $\min\{\sum_i u_i^2/\eta_i : 0 \le \eta \le 1, \sum_i \eta_i \le k\}$, the squared k-support norm. Newton's method on a
-    concave increasing function from the left: monotone and finite.
+    concave increasing function from the left: monotone and finite. Differentiable in u.
 
     Args:
         u: (m, n); entries that are not positive are left out.
@@ -147,3 +171,15 @@ def share(u: Float[Array, "m n"], k: Int[Array, ""], start: Float[Array, " n"] |
     first = safe if start is None else jnp.where((start > 0) & jnp.isfinite(start) & ~free, start, safe)
     q, _, _ = jax.lax.while_loop(unsettled, improve, (first, jnp.zeros_like(first), jnp.int32(0)))
     return jnp.where(free, jnp.inf, q)
+
+
+@share.defjvp
+def _share_jvp(primals, tangents):
+    u, change = primals[0], tangents[0]
+    q = share(*primals)
+    finite = jnp.isfinite(q)
+    scale = jnp.where(finite, q, 1.0)
+    rest = (u > 0) & (u * scale[None, :] < 1)
+    total = jnp.where(rest, u, 0.0).sum(axis=0)
+    moved = -scale * jnp.where(rest, change, 0.0).sum(axis=0) / jnp.where(total > 0, total, 1.0)
+    return q, jnp.where(finite, moved, 0.0)

@@ -5,13 +5,24 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from lab.numerics import arguments
+
 
 def quantiles(values: Float[Array, "*batch n"], levels: Sequence[float]) -> Float[Array, "*batch level"]:
     """Along the last axis, over what is not NaN, between neighbours in proportion; infinite values are the largest.
 
+    Args:
+        values: (..., n).
+        levels: between 0 and 1.
+
+    Raises:
+        ValueError: a level outside [0, 1].
+
     Unlike ``jnp.nanquantile`` an infinite neighbour of weight 0 does not make a quantile NaN.
     """
     n = values.shape[-1]
+    for level in levels:
+        arguments.real("levels", level, (), low=0, high=1)
     count = n - jnp.isnan(values).sum(axis=-1)
     ordered = jnp.sort(values, axis=-1)
 

@@ -7,10 +7,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from lab.choices import chosen
+from lab.numerics import arguments
 from lab.sampling import least_squares, rules
 from lab.sampling.bases import Basis, Finite, Product, Space, product
 from lab.sampling.least_squares import Estimate, Fit
@@ -37,7 +39,7 @@ class Approximation(NamedTuple):
         return jnp.sqrt(self.squared_error.value)
 
     def __call__(self, x: ArrayLike | Sequence) -> Float[Array, " N"]:
-        x = jnp.asarray(x, float)
+        x = arguments.real("x", x).astype(float)
         if x.ndim != 2 or x.shape[1] != self.center.shape[0]:
             raise ValueError(f"x has shape {x.shape}, but must be (N, {self.center.shape[0]}): one row a point")
         return self.basis.evaluate((x - self.center[None, :]) / self.scale[None, :]) @ self.fit.coefficients
@@ -63,7 +65,8 @@ def design(
     single points; rather too high than too low, and far too high where n is close to m, when the points alone say little of it.
 
     Args:
-        f: an ordinary function of points (n, d), an array of numpy, with values (n,); called once.
+        f: an ordinary function of points (n, d), an array of numpy, with values (n,); called once. What it closes over may
+            be differentiated, and so may the bounds, if it is a function of JAX.
         basis: what to fit with; polynomials for the uniform law on the bounds if not given.
         bounds: (d, 2), the box of a polynomial basis, lower and upper of each coordinate; (2,) on the line. [-1, 1] if not
             given. With a basis of one's own the points are those of its law.
@@ -142,22 +145,32 @@ def _dimension(basis: Basis) -> int:
 
 
 def _box(bounds: ArrayLike | Sequence | None) -> tuple[Array, Array]:
-    box = np.asarray([[-1.0, 1.0]] if bounds is None else bounds, float)
+    box = arguments.real("bounds", [[-1.0, 1.0]] if bounds is None else bounds, finite=False).astype(float)
     box = box[None] if box.ndim == 1 else box
-    if box.ndim != 2 or box.shape[1] != 2 or not np.isfinite(box).all() or not (box[:, 0] < box[:, 1]).all():
+    fits = box.ndim == 2 and box.shape[1] == 2
+    if fits and not isinstance(box, Tracer):
+        known = np.asarray(box)
+        fits = np.isfinite(known).all() and (known[:, 0] < known[:, 1]).all()
+    if not fits:
         raise ValueError("bounds must be (d, 2), finite, lower below upper in each row: say [[0, 1], [-2, 2]]")
-    return jnp.asarray(box[:, 0]), jnp.asarray(box[:, 1])
+    return box[:, 0], box[:, 1]
 
 
 def _evaluate(f: Callable, points: Array, used: np.ndarray, vectorized: bool) -> Array:
-    given = np.asarray(points)[used]
-    values = np.asarray(f(given) if vectorized else [f(x) for x in given], float)
+    given = points[used] if isinstance(points, Tracer) else np.asarray(points)[used]
+    values = f(given) if vectorized else [f(x) for x in given]
+    if any(
+        isinstance(leaf, Tracer) for leaf in jax.tree.leaves(values)
+    ):  # a function of JAX, differentiated or compiled
+        values = jnp.asarray(values, float)
+    else:
+        values = np.asarray(values, float)
     if values.shape != (len(given),):
         raise ValueError(
             f"f returned an array of shape {values.shape} for {len(given)} points, but must return one number a point, "
             f"({len(given)},): take vectorized=False if it is a function of one point"
         )
-    if not np.isfinite(values).all():
+    if not isinstance(values, Tracer) and not np.isfinite(values).all():
         bad = int((~np.isfinite(values)).sum())
         raise ValueError(f"f is NaN or infinite at {bad} of {len(given)} points: it must be finite on the whole domain")
     return jnp.zeros(len(used)).at[np.flatnonzero(used)].set(values)

@@ -28,7 +28,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num
 
 from lab.choices import choices, chosen
-from lab.numerics import random
+from lab.numerics import arguments, random
 from lab.precision import need_float64
 from lab.sampling.families import FAMILIES, Family, Fourier, Haar, Hermite, Legendre, Name, invert, uniform
 
@@ -112,6 +112,7 @@ class Product(Basis):
         return len(self.families)
 
     def __call__(self, points):
+        points = arguments.real("points", points, (None, self.d))
         index = np.asarray(self.indices)
         value = self.families[0].values(points[:, 0])[:, index[:, 0]]
         for i in range(1, self.d):
@@ -231,15 +232,15 @@ def finite(
     function = features if callable(features) else None
     if function is not None and nodes is None:
         raise ValueError("features is a function, but there are no nodes to evaluate it at: give nodes (N, e) as well")
-    nodes = None if nodes is None else jnp.asarray(nodes, float)
-    values = jnp.asarray(features if function is None else function(nodes), float)
+    nodes = None if nodes is None else arguments.real("nodes", nodes, finite=False).astype(float)
+    values = arguments.real("features", features if function is None else function(nodes), finite=False).astype(float)
     if values.ndim != 2 or values.shape[1] < 1 or values.shape[0] < values.shape[1]:
         raise ValueError(f"features have shape {values.shape}, but must be (N, m) with 1 <= m <= N: one row a point")
     n, m = values.shape
     nodes = values if nodes is None else nodes
     if nodes.ndim != 2 or nodes.shape[0] != n:
         raise ValueError(f"nodes have shape {nodes.shape}, but must be ({n}, e): one row for each row of the features")
-    mass = jnp.full(n, 1 / n) if masses is None else jnp.asarray(masses, float)
+    mass = jnp.full(n, 1 / n) if masses is None else arguments.real("masses", masses, finite=False).astype(float)
     if mass.shape != (n,):
         raise ValueError(f"masses have shape {mass.shape}, but must be ({n},): one for each point")
     if not isinstance(values, Tracer) and not np.isfinite(np.asarray(values)).all():
@@ -249,7 +250,7 @@ def finite(
     mass = mass / mass.sum()
     weighted = jnp.sqrt(mass)[:, None] * values
     rows, triangle = jnp.linalg.qr(weighted)
-    if not isinstance(values, Tracer):
+    if not isinstance(triangle, Tracer):
         if check and (gap := float(jnp.abs(weighted.T @ weighted - jnp.eye(m)).max())) > 1e-8:
             raise ValueError(
                 f"the features are not orthonormal: their Gram matrix differs from the identity by {gap:.2g}; "
@@ -268,6 +269,19 @@ def finite(
         triangle=triangle,
         features=function,
     )
+
+
+def points_of(basis: Basis, name: str, points: ArrayLike | Sequence) -> Num[Array, "n d"]:
+    """Points of a basis, checked: coordinates (n, d), or indices (n, 1) of a finite one."""
+    if not isinstance(basis, Finite):
+        return arguments.real(name, points, (None, basis.d if isinstance(basis, Product) else None))
+    found = jnp.asarray(points)
+    known = None if isinstance(found, Tracer) else np.asarray(found)
+    count = basis.rows.shape[0]
+    fits = found.ndim == 2 and found.shape[1] == 1 and jnp.issubdtype(found.dtype, jnp.integer)
+    if not fits or (known is not None and ((known < 0) | (known >= count)).any()):
+        raise ValueError(f"{name} of a finite basis must be indices from 0 to {count - 1}, of shape (n, 1)")
+    return found
 
 
 def _whole(family: Family) -> Product:
@@ -409,8 +423,8 @@ def product(family: Name, d: int, degree: int, space: Space = "total-degree") ->
         >>> [sampling.product("legendre", 2, 2, space).m for space in ("total-degree", "hyperbolic-cross", "box")]
         [6, 5, 9]
     """
-    if d < 1 or degree < 0:
-        raise ValueError(f"d = {d} and degree = {degree}, but d must be at least 1 and the degree at least 0")
+    arguments.whole("d", d, 1)
+    arguments.whole("degree", degree, 0)
     one = FAMILIES[family].up_to(degree)
     return Product((one,) * d, index_set(one.degrees, d, degree, space))
 
@@ -457,6 +471,7 @@ def largest(family: Name, d: int, m: int, space: Space = "total-degree") -> Prod
     return best
 
 
+@arguments.arrays()
 def polynomials(x: Float[Array, "N d"], m: int) -> Finite:
     r"""m polynomials of the columns of a table, orthonormal on its rows: the constant, lines, then products by degree.
 
@@ -483,6 +498,7 @@ def polynomials(x: Float[Array, "N d"], m: int) -> Finite:
         >>> basis.m, float(basis.christoffel(jnp.arange(4)[:, None]).mean().round(9))  # the mean is m
         (3, 3.0)
     """
+    arguments.whole("m", m, 1)
     low, high = x.min(axis=0), x.max(axis=0)
     scaled = (x - (low + high)[None] / 2) / jnp.where(high > low, (high - low) / 2, 1.0)[None]
     d, degree = x.shape[1], 1

@@ -13,6 +13,7 @@ sampling of determinantal point processes without eigendecomposition*, 2020; Der
 sampling for linear regression*, 2018.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -23,11 +24,12 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
-from lab.numerics import random
+from lab.numerics import arguments, eigen, random
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.precision import need_float64
 from lab.sampling.bases import finite
-from lab.sampling.projection import chain, many, permutation
+from lab.sampling.projection import DRAWN, chain, count, many, permutation
 
 _NEGATIVE = 1e-8  # of the largest eigenvalue: what rounding of a kernel may leave below zero
 
@@ -43,10 +45,13 @@ class Spectrum(NamedTuple):
         return self.values.shape[0]
 
 
-def spectrum(kernel: ArrayLike) -> Spectrum:
+def spectrum(kernel: ArrayLike | Sequence) -> Spectrum:
     r"""Of a symmetric positive semi-definite L. Eigenvalues below N eps times the largest are zero. O(N^3).
 
     $$ L = V \mathrm{diag}(\lambda) V^T $$
+
+    Differentiable where the positive eigenvalues differ: vectors of a repeated eigenvalue have no derivative, which is not
+    finite then.
 
     Args:
         kernel: L, (N, N).
@@ -67,9 +72,10 @@ def spectrum(kernel: ArrayLike) -> Spectrum:
         Array([3., 1.], dtype=float64)
     """
     l = symmetric(kernel, "L")
-    values, vectors = jnp.linalg.eigh(l)
+    cut = l.shape[0] * float(jnp.finfo(l.dtype).eps)
+    values, vectors = eigen.eigh(l, cut)
     if isinstance(values, Tracer):  # of fixed shape: what would be cut is 0
-        real = values > values.shape[0] * jnp.finfo(values.dtype).eps * values[-1]
+        real = values > cut * values[-1]
         return Spectrum(jnp.where(real, values, 0.0)[::-1], vectors[:, ::-1])
     check_semidefinite(values)
     return _cut(values[::-1], vectors[:, ::-1])
@@ -93,7 +99,7 @@ def check_semidefinite(values: Float[Array, " N"]) -> None:
         )
 
 
-def spectrum_of_features(features: ArrayLike) -> Spectrum:
+def spectrum_of_features(features: ArrayLike | Sequence) -> Spectrum:
     """Of $L = F F^T$. O(N r min(N, r)): no N x N matrix is formed, and small eigenvalues are twice as precise.
 
     Args:
@@ -114,12 +120,12 @@ def spectrum_of_features(features: ArrayLike) -> Spectrum:
         >>> sampling.spectrum_of_features(jnp.array([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]])).values.round(9)
         Array([4., 1.], dtype=float64)
     """
-    f = jnp.asarray(features, float)
+    f = arguments.real("features", features, finite=False).astype(float)
     if f.ndim != 2:
         raise ValueError(f"features have shape {f.shape}, but must be (N, r): one row an item")
     if not isinstance(f, Tracer) and not np.isfinite(np.asarray(f)).all():
         raise ValueError("features hold NaN or infinity: leave these items out, or fill them in")
-    u, s, _ = jnp.linalg.svd(f, full_matrices=False)
+    s, u = eigen.left_singular(f, max(f.shape) * float(jnp.finfo(f.dtype).eps))
     return Spectrum(s**2, u) if isinstance(s, Tracer) else _cut(s**2, u, s)
 
 
@@ -131,9 +137,9 @@ def _cut(values: Array, vectors: Array, sizes: Array | None = None) -> Spectrum:
     return Spectrum(values[:rank], vectors[:, :rank])
 
 
-def symmetric(kernel: ArrayLike, name: str) -> Array:
+def symmetric(kernel: ArrayLike | Sequence, name: str) -> Array:
     """A kernel matrix that is square, finite and symmetric, in float64."""
-    l = jnp.asarray(kernel)
+    l = arguments.real(name, kernel, finite=False)
     if l.ndim != 2 or l.shape[0] != l.shape[1] or l.shape[0] < 1:
         raise ValueError(f"{name} has shape {l.shape}, but must be square, (N, N): one row and column an item")
     need_float64("the sign of a determinant", **{name: l})
@@ -166,27 +172,46 @@ def log_elementary_table(values: Float[Array, " n"], k: int) -> Float[Array, "j 
 def log_elementary(values: Float[Array, " n"], k: int) -> Float[Array, ""]:
     r"""$\log e_k(\lambda)$, of eigenvalues that are at least 0 (below: taken as 0); -inf where fewer than k are positive.
 
-    Differentiable, at zeros as well: $\partial_n \log e_k = e_{k-1}(\lambda_{-n}) / e_k(\lambda)$.
+    Differentiable to any order, at zeros and at repeated values as well:
+    $\partial_n \log e_k = e_{k-1}(\lambda_{-n}) / e_k(\lambda)$.
     """
     return log_elementary_table(values, k)[-1, k]
 
 
 @log_elementary.defjvp
 def _log_elementary_jvp(k, primals, tangents):
-    (values,), (change,) = primals, tangents
+    return log_elementary(primals[0], k), _slope(primals[0], k) @ tangents[0]
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _slope(values: Float[Array, " n"], k: int) -> Float[Array, " n"]:
+    r"""$\partial_n \log e_k$, in O(n k); its own derivative takes O(n^2 k)."""
+    if k == 0:
+        return jnp.zeros_like(values)
     forward = log_elementary_table(values, k)
     total = forward[-1, k]
-    if k == 0:
-        return total, jnp.zeros_like(total)
     backward = log_elementary_table(values[::-1], k)[::-1]
     without = jax.nn.logsumexp(forward[:-1, :k] + backward[1:, :k][:, ::-1], axis=1)  # e_{k-1} of the others
-    slope = jnp.where(jnp.isfinite(total), jnp.exp(without - total), 0.0)
-    return total, slope @ change
+    return jnp.where(jnp.isfinite(total), jnp.exp(without - total), 0.0)
+
+
+@_slope.defjvp
+def _slope_jvp(k, primals, tangents):
+    (values,), (change,) = primals, tangents
+    slope = _slope(values, k)
+    if k == 0:
+        return slope, jnp.zeros_like(slope)
+
+    def others(n):  # d log e_{k-1} of the eigenvalues without the n-th
+        own = jnp.arange(values.size) == n
+        return _slope(jnp.where(own, 0.0, values), k - 1) @ jnp.where(own, 0.0, change)
+
+    return slope, slope * (jax.lax.map(others, jnp.arange(values.size)) - slope @ change)
 
 
 def eigenvector_probabilities(values: Float[Array, " r"], k: int) -> Float[Array, " r"]:
     r"""$\lambda_n e_{k-1}(\lambda_{-n}) / e_k$: how probably each eigenvector takes part in a k-DPP; they sum to k."""
-    return values * jax.grad(log_elementary)(values, k)
+    return values * _slope(values, k)
 
 
 def marginals(given: Spectrum, k: int | None = None) -> Float[Array, " N"]:
@@ -233,7 +258,7 @@ def l_ensemble(key: Array, given: Spectrum, size: int | None = None) -> Bool[Arr
         >>> masks.shape, bool(masks.all(axis=1).any())  # two equal items never come together
         ((50, 2), False)
     """
-    return _l_ensemble(key, given, size)
+    return _l_ensemble(key, refuse_derivative(given, DRAWN), count(size))
 
 
 @jit
@@ -281,7 +306,7 @@ def k_dpp(key: Array, given: Spectrum, k: int, size: int | None = None) -> Int[A
         True
     """
     check_k(given, k)
-    return _k_dpp(key, given, k, size)
+    return _k_dpp(key, refuse_derivative(given, DRAWN), int(k), count(size))
 
 
 @jit
@@ -310,8 +335,7 @@ def _k_dpp(key: Array, given: Spectrum, k: int, size: int | None) -> Array:
 
 def check_k(given: Spectrum, k: int) -> None:
     """Refuse a k that is below 1 or above the rank."""
-    if k < 1:
-        raise ValueError(f"k = {k}, but a k-DPP has subsets of at least one item: give k >= 1")
+    arguments.whole("k", k, 1)
     if k > given.rank:
         raise ValueError(
             f"k = {k}, but L has rank {given.rank} (to rounding), so that every subset of {k} items has determinant 0: "
@@ -319,7 +343,7 @@ def check_k(given: Spectrum, k: int) -> None:
         )
 
 
-def cholesky(key: Array, marginal: ArrayLike, size: int | None = None) -> Bool[Array, "*size N"]:
+def cholesky(key: Array, marginal: ArrayLike | Sequence, size: int | None = None) -> Bool[Array, "*size N"]:
     r"""Subsets of the DPP of a marginal kernel K, symmetric or not, as masks: item by item, without eigenvectors. Exact.
 
     $$ P(A \subseteq S) = \det K_A $$
@@ -348,7 +372,7 @@ def cholesky(key: Array, marginal: ArrayLike, size: int | None = None) -> Bool[A
         >>> sampling.cholesky(jax.random.key(0), jnp.diag(jnp.array([1.0, 0.0, 1.0])))
         Array([ True, False,  True], dtype=bool)
     """
-    k = jnp.asarray(marginal)
+    k = arguments.real("K", marginal, finite=False)
     if k.ndim != 2 or k.shape[0] != k.shape[1]:
         raise ValueError(f"K has shape {k.shape}, but must be square, (N, N): one row and column an item")
     need_float64("the sign of a pivot", K=k)
@@ -364,7 +388,7 @@ def cholesky(key: Array, marginal: ArrayLike, size: int | None = None) -> Bool[A
                 f"K has {what} from {float(bounds.min()):.3g} to {float(bounds.max()):.3g}, but they are probabilities: "
                 "if this is an L, take marginal_kernel(spectrum(L))"
             )
-    return _cholesky(key, k, size)
+    return _cholesky(key, refuse_derivative(k, DRAWN), count(size))
 
 
 @jit
@@ -389,7 +413,7 @@ def _cholesky(key: Array, k: Array, size: int | None) -> Array:
 # --- volume sampling of rows ---
 
 
-def volume(key: Array, rows: ArrayLike, s: int, size: int | None = None) -> Int[Array, "*size s"]:
+def volume(key: Array, rows: ArrayLike | Sequence, s: int, size: int | None = None) -> Int[Array, "*size s"]:
     r"""s of N rows with $P(S) = \det(X_S^T X_S) / [\binom{N-d}{s-d} \det(X^T X)]$, as indices in exchangeable order. Exact.
 
     A projection DPP of d rows, and s - d of the other rows at random (Cauchy and Binet). Least squares on them is unbiased,
@@ -421,11 +445,12 @@ def volume(key: Array, rows: ArrayLike, s: int, size: int | None = None) -> Int[
     """
     basis = finite(rows)
     n, d = basis.rows.shape
+    arguments.whole("s", s)
     if not d <= s <= n:
         raise ValueError(
             f"s = {s}, but volume sampling of rows takes at least d = {d} (the columns) and at most N = {n} (the rows)"
         )
-    return _volume(key, basis.rows, s, size)
+    return _volume(key, refuse_derivative(basis.rows, DRAWN), int(s), count(size))
 
 
 @jit

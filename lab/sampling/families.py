@@ -20,7 +20,7 @@ import numpy as np
 import scipy
 from jaxtyping import Array, Float, Num
 
-from lab.numerics import random
+from lab.numerics import arguments, random
 from lab.precision import need_float64
 
 _BISECTIONS = 54  # of a bracket, to the last bit of float64
@@ -33,8 +33,7 @@ class Family(eqx.Module):
 
     def __check_init__(self):
         need_float64("a projection DPP")
-        if self.size < 1:
-            raise ValueError(f"m = {self.size}, but a basis has at least one function: give m >= 1")
+        arguments.whole("m", self.size, 1)
 
     @abstractmethod
     def values(self, x: Float[Array, " n"]) -> Float[Array, "n m"]:
@@ -190,7 +189,7 @@ class Fourier(Family):
     r"""$1, \sqrt2 \cos 2\pi k x, \sqrt2 \sin 2\pi k x$ for k = 1 .. (m - 1) / 2, uniform on [0, 1); $k_m = m$. m is odd."""
 
     def __check_init__(self):
-        if self.size % 2 == 0:
+        if arguments.whole("m", self.size) % 2 == 0:
             raise ValueError(
                 f"m = {self.size} cuts a sine from its cosine: a Fourier basis has odd m, "
                 f"take {self.size - 1} or {self.size + 1}"
@@ -233,7 +232,7 @@ class Haar(Family):
     r"""1 and the Haar wavelets of levels 0 .. J - 1, uniform on [0, 1): constant on $m = 2^J$ equal cells; $k_m = m$."""
 
     def __check_init__(self):
-        if self.size >= 1 and self.size & (self.size - 1):
+        if arguments.whole("m", self.size, 1) & (self.size - 1):
             near = 1 << self.size.bit_length()
             raise ValueError(f"m = {self.size}, but a Haar basis has m = 2^J functions: take {near // 2} or {near}")
 

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from lab.numerics import arguments
 from lab.sampling.bases import Basis
 
 
@@ -42,6 +43,7 @@ class Fit(NamedTuple):
         return (self.weights * self.residuals**2).sum(axis=-1)
 
 
+@arguments.arrays(weights=arguments.NOT_NEGATIVE, values=arguments.ANY)
 def fit(
     phi: Float[Array, "n m"],
     weights: Float[Array, " n"],
@@ -63,6 +65,9 @@ def fit(
     Returns:
         coefficients (m,), the extreme eigenvalues of G, and for each point its residual, weight w / n and leverage.
 
+    Raises:
+        ValueError: shapes that do not fit, fewer points than functions, numbers that are not finite, or negative weights.
+
     Source:
         Cohen and Migliorati (2017).
 
@@ -74,14 +79,21 @@ def fit(
         >>> found.coefficients.round(9), float(found.leverage.sum().round(9))
         (Array([3., 2.], dtype=float64), 2.0)
     """
+    if phi.shape[0] < phi.shape[1]:
+        raise ValueError(f"phi has shape {phi.shape}: at least as many points as functions are needed for a fit")
     share = _share(weights, used)
-    root = jnp.sqrt(share)
+    root = _rooted(share)
     values = jnp.where(share > 0, values, 0.0)
     q, r = jnp.linalg.qr(root[:, None] * phi)
     coefficients = jax.scipy.linalg.solve_triangular(r, q.T @ (root * values))
     sizes = jnp.linalg.svd(r, compute_uv=False) ** 2
     residuals = jnp.where(share > 0, values - phi @ coefficients, 0.0)
     return Fit(coefficients, sizes[-1], sizes[0], residuals, share, (q**2).sum(axis=1))
+
+
+def _rooted(share: Array) -> Array:
+    """The square root, whose derivative where a point has no weight is 0 instead of infinite."""
+    return jnp.where(share > 0, jnp.sqrt(jnp.where(share > 0, share, 1.0)), 0.0)
 
 
 def _share(weights: Array, used: Array | None) -> Array:
@@ -140,7 +152,7 @@ def truth(basis: Basis, f: Callable, n: int = 200) -> Truth:
         >>> round(float(of.coefficients[0]), 4), round(float(of.best), 4)  # the mean of x^2, and its variance
         (0.3333, 0.0889)
     """
-    points, masses = basis.quadrature(n)
+    points, masses = basis.quadrature(arguments.whole("n", n, 1))
     return project(basis(points), masses, f(basis.coordinates(points)))
 
 
@@ -181,7 +193,7 @@ def cross_validation(
     if not 2 <= parts <= n or n % parts:
         raise ValueError(f"{parts} parts, but {n} points must be cut into at least 2 equal ones: give a divisor of {n}")
     found = fit(phi, weights, values, used)
-    root = jnp.sqrt(found.weights)
+    root = _rooted(found.weights)
     q, _ = jnp.linalg.qr(root[:, None] * phi)
     q = q.reshape(parts, n // parts, -1)
     left = jnp.eye(n // parts)[None] - q @ q.transpose(0, 2, 1)
@@ -193,7 +205,7 @@ def cross_validation(
     part = jnp.where(singular, jnp.inf, part) * counts
     value = part.sum() / counts
     spread = jnp.where(jnp.isfinite(value), ((part - value) ** 2).sum() - (parts - counts) * value**2, 0.0)
-    return Estimate(value, jnp.sqrt(jnp.maximum(spread, 0.0) / (counts * (counts - 1))))
+    return Estimate(value, _rooted(jnp.maximum(spread, 0.0) / (counts * (counts - 1))))
 
 
 # --- bounds ---
@@ -201,8 +213,8 @@ def cross_validation(
 
 def chernoff_rate(delta: float | Array) -> Array:
     r"""$c_\delta = \delta + (1 - \delta) \log(1 - \delta)$: 0.1534 at 1/2."""
-    delta = jnp.asarray(delta)
-    return delta + (1 - delta) * jnp.log1p(-delta)
+    delta = arguments.real("delta", delta, low=0, high=1)
+    return jnp.where(delta < 1, delta + (1 - delta) * jnp.log1p(-jnp.where(delta < 1, delta, 0.5)), 1.0)
 
 
 def failure_bound(m: int, n: int | Array, delta: float | Array, k: float | int | Array | None = None) -> Array:

@@ -14,7 +14,7 @@ arXiv 2312.14057, 2023. That proposals of all steps come from one law, so that o
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import jax
@@ -23,11 +23,16 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Num
 
 from lab.choices import chosen
-from lab.numerics import random
+from lab.numerics import arguments, random
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
-from lab.sampling.bases import Basis, finite
+from lab.sampling.bases import Basis, finite, points_of
 
 type Method = Literal["auto", "rejection", "matrix"] | str
+DRAWN = (
+    "what is drawn has no derivative: it jumps. Differentiate probabilities instead, such as marginals of "
+    "lab.sampling.ensembles or the log_prob of lab.sampling.distributions"
+)
 _CELLS = 1 << 18  # numbers that the draws of one block hold: 2 MB, so that they stay in the cache
 
 
@@ -104,7 +109,7 @@ def _rejection(key: Array, basis: Basis) -> Draw:
     return Draw(end.points[permutation(last, m)], end.proposals)
 
 
-def conditional_densities(basis: Basis, points: Num[Array, "k d"], at: Num[Array, "n d"]) -> Float[Array, "K n"]:
+def conditional_densities(basis: Basis, points: ArrayLike | Sequence, at: ArrayLike | Sequence) -> Float[Array, "K n"]:
     r"""Densities for $\mu$ of the next point given the first 0, 1, ..., k of these: row j integrates to 1, for j < m.
 
     $(|\varphi(x)|^2 - |Q_j^T \varphi(x)|^2) / (m - j)$. With k = m the last row, of which there is no next point, is left out.
@@ -117,6 +122,9 @@ def conditional_densities(basis: Basis, points: Num[Array, "k d"], at: Num[Array
     Returns:
         densities (min(k + 1, m), n).
 
+    Raises:
+        ValueError: points that do not fit the basis, or more than m.
+
     Source:
         Hough, Krishnapur, Peres and Virag (2006); Nouy and Michel (2023).
 
@@ -128,7 +136,11 @@ def conditional_densities(basis: Basis, points: Num[Array, "k d"], at: Num[Array
         >>> (sampling.conditional_densities(basis, jnp.array([[0.2]]), nodes) @ masses).round(9)
         Array([1., 1.], dtype=float64)
     """
-    seen, grid = basis(points), basis(at)
+    seen, grid = basis(points_of(basis, "points", points)), basis(points_of(basis, "at", at))
+    if seen.shape[0] > basis.m:
+        raise ValueError(
+            f"points has {seen.shape[0]} rows, but a projection DPP of {basis.m} functions has {basis.m} points"
+        )
     q, _ = jnp.linalg.qr(seen.T)  # column j spans with those before it the first j points
     taken = jnp.cumsum((grid @ q) ** 2, axis=1)
     left = (grid**2).sum(axis=1)[:, None] - jnp.concatenate([jnp.zeros((grid.shape[0], 1)), taken], axis=1)
@@ -165,7 +177,7 @@ def linear_statistic(basis: Basis, f: Callable, n: int = 200) -> Linear:
         >>> round(float(of.mean), 9), round(float(of.variance), 9)  # m^2 and 2 m^2
         (25.0, 50.0)
     """
-    points, masses = basis.quadrature(n)
+    points, masses = basis.quadrature(arguments.whole("n", n, 1))
     phi, value = basis(points), f(basis.coordinates(points))
     first = (phi * (masses * value)[:, None]).T @ phi
     return Linear(jnp.trace(first), masses @ (value**2 * (phi**2).sum(axis=1)) - (first**2).sum())
@@ -176,7 +188,10 @@ def linear_statistic(basis: Basis, f: Callable, n: int = 200) -> Linear:
 
 @chosen
 def subset(
-    key: Array, rows: ArrayLike, method: Literal["chain", "rejection"] | str = "chain", size: int | None = None
+    key: Array,
+    rows: ArrayLike | Sequence,
+    method: Literal["chain", "rejection"] | str = "chain",
+    size: int | None = None,
 ) -> Int[Array, "*size m"]:
     r"""m of N items with $P(S) = \det(B_S)^2$, B (N, m) with orthonormal columns; indices in exchangeable order.
 
@@ -205,10 +220,10 @@ def subset(
         >>> bool((drawn == 2).any(axis=1).all())  # rows 0 and 1 are parallel
         True
     """
-    basis = finite(rows)
+    basis = refuse_derivative(finite(rows), DRAWN)
     if method == "rejection":
-        return _subset_rejection(key, basis, size)
-    return _subset_chain(key, basis.rows, size)
+        return _subset_rejection(key, basis, count(size))
+    return _subset_chain(key, basis.rows, count(size))
 
 
 @jit
@@ -221,6 +236,11 @@ def _subset_chain(key: Array, rows: Array, size: int | None) -> Array:
 @jit
 def _subset_rejection(key: Array, basis: Basis, size: int | None) -> Array:
     return many(lambda key: _rejection(key, basis).points[:, 0], key, size, 4 * basis.m**2)
+
+
+def count(size: int | None) -> int | None:
+    """The number of draws, checked."""
+    return None if size is None else arguments.whole("size", size, 1)
 
 
 def many(sample: Callable, key: Array, size: int | None, cells: int):

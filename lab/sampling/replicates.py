@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
-from lab.numerics import Loop, Method, Reason, Run, pure
+from lab.numerics import Loop, Method, Reason, Run, arguments, pure
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.numerics.quantiles import quantiles
 from lab.sampling import least_squares, nested, rules
@@ -128,6 +129,9 @@ def replicate(
     Returns:
         the problem, which ``summary`` wants too, and the run.
 
+    Raises:
+        ValueError: size below 1, or t outside [0, 1].
+
     Source:
         Nouy and Michel (2023), whose designs are compared.
 
@@ -139,7 +143,12 @@ def replicate(
         >>> run.state.lambda_min.shape, float(run.state.lambda_min[-1].min().round(9))  # repeated DPPs are stratified
         ((5, 12, 2), 1.0)
     """
-    problem = Replication(response, _truth(response), key, jnp.asarray(t, jnp.result_type(float)), size)
+    t = arguments.real("t", t, (), low=0, high=1).astype(float)
+    response, t = refuse_derivative(
+        (response, t),
+        "replicates compare random designs, which jump: differentiate lab.sampling.fit at points drawn before",
+    )
+    problem = Replication(response, _truth(response), key, t, arguments.whole("size", size, 1))
     return problem, loop(REPLICATE, problem, max_iterations=problem.steps)
 
 

@@ -23,19 +23,22 @@ composition.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Num
 
 from lab.choices import choices, chosen
-from lab.numerics import random
+from lab.numerics import arguments, random
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.sampling import projection
-from lab.sampling.bases import Basis
+from lab.sampling.bases import Basis, points_of
 from lab.sampling.least_squares import gram, points_needed, stability
 
 type Real = float | int | Array
@@ -57,7 +60,7 @@ class Design(NamedTuple):
         return self.used.sum(axis=-1)
 
 
-def weight(basis: Basis, points: Num[Array, "n d"], t: Real = 1.0) -> Float[Array, " n"]:
+def weight(basis: Basis, points: ArrayLike | Sequence, t: Real = 1.0) -> Float[Array, " n"]:
     """$w = 1 / ((1 - t) + t k_m / m)$.
 
     Args:
@@ -68,6 +71,9 @@ def weight(basis: Basis, points: Num[Array, "n d"], t: Real = 1.0) -> Float[Arra
     Returns:
         the weights (n,).
 
+    Raises:
+        ValueError: points that do not fit the basis, or t outside [0, 1].
+
     Source:
         Cohen and Migliorati (2017), of t = 1; Nouy and Michel (2023).
 
@@ -77,7 +83,8 @@ def weight(basis: Basis, points: Num[Array, "n d"], t: Real = 1.0) -> Float[Arra
         >>> sampling.weight(sampling.legendre(2), jnp.array([[0.0], [1.0]])).round(9)  # k = 1 + 3 x^2
         Array([2. , 0.5], dtype=float64)
     """
-    return 1 / ((1 - t) + t * basis.christoffel(points) / basis.m)
+    _check_t(t)
+    return 1 / ((1 - t) + t * basis.christoffel(points_of(basis, "points", points)) / basis.m)
 
 
 def draw(key: Array, basis: Basis, n: int, t: Real = 1.0) -> Num[Array, "n d"]:
@@ -135,8 +142,7 @@ class Independent(Rule):
 
     def __check_init__(self):
         _check_t(self.t)
-        if self.n < 1:
-            raise ValueError(f"n = {self.n}, but a design has at least one point: give n >= 1")
+        arguments.whole("n", self.n, 1)
 
     def size(self, basis):
         return self.n
@@ -169,6 +175,7 @@ class Volume(Rule):
 
     def __check_init__(self):
         _check_t(self.t)
+        arguments.whole("n", self.n, 1)
 
     def size(self, basis):
         if self.n < basis.m:
@@ -195,15 +202,14 @@ class Repeated(Rule):
     r: int = eqx.field(static=True)
 
     def __check_init__(self):
-        if self.r < 1:
-            raise ValueError(f"r = {self.r}, but a design is repeated at least once: give r >= 1")
+        arguments.whole("r", self.r, 1)
 
     @classmethod
     def to(cls, n: int, basis: Basis, rule: Rule | None = None) -> "Repeated":
         """As many repetitions as make n points; of projection DPPs if no rule is given."""
         rule = Projection() if rule is None else rule
         one = rule.size(basis)
-        if n < 1 or n % one:
+        if arguments.whole("n", n, 1) % one:
             raise ValueError(
                 f"n = {n} is no multiple of the {one} points of one design, of which only whole ones are repeated: "
                 f"take n = {max(one, n - n % one)} or {n - n % one + one}"
@@ -233,8 +239,7 @@ class Boosted(Rule):
     tries: int = eqx.field(static=True, default=10)
 
     def __check_init__(self):
-        if self.tries < 1:
-            raise ValueError(f"tries = {self.tries}, but at least one design is drawn: give tries >= 1")
+        arguments.whole("tries", self.tries, 1)
 
     def size(self, basis):
         return self.rule.size(basis)
@@ -259,8 +264,7 @@ class Conditioned(Rule):
 
     def __check_init__(self):
         _check_delta(self.delta)
-        if self.tries < 1:
-            raise ValueError(f"tries = {self.tries}, but at least one design is drawn: give tries >= 1")
+        arguments.whole("tries", self.tries, 1)
 
     def size(self, basis):
         return self.rule.size(basis)
@@ -328,6 +332,11 @@ def thin(design: Design, basis: Basis, delta: Real) -> Design:
         >>> int(design.n), int(fewer.n)  # one point a half is left
         (6, 2)
     """
+    _check_delta(delta)
+    design, basis, delta = refuse_derivative(
+        (design, basis, delta),
+        "the points that thinning deletes jump: differentiate stability of lab.sampling.least_squares at fixed points",
+    )
     phi = basis(design.points)
     rooted = jnp.sqrt(design.weights)[:, None] * phi
 
@@ -422,7 +431,7 @@ def sample(key: Array, rule: Rule, basis: Basis, size: int | None = None) -> Des
         (Array([0., 1., 2., 3.], dtype=float64), 1.0)
     """
     rule.size(basis)
-    found = _sample(key, rule, basis, size)
+    found = _sample(key, *refuse_derivative((rule, basis), projection.DRAWN), projection.count(size))
     if not isinstance(found.lambda_min, Tracer):
         _check_reached(rule, basis, found)
     return found

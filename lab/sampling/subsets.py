@@ -5,7 +5,7 @@ $1/\pi_i$ sums over the subset are unbiased for sums over all rows, of less vari
 function is smooth for the kernel.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import jax
@@ -16,10 +16,13 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from lab.choices import chosen
+from lab.numerics import arguments
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.precision import need_float64
 from lab.sampling import ensembles
 from lab.sampling.ensembles import Spectrum
+from lab.sampling.projection import DRAWN
 
 type Kernel = Literal["gaussian", "matern", "laplace"] | str
 KERNELS: dict[Kernel, Callable[[Array], Array]] = {
@@ -42,10 +45,11 @@ class Subset(NamedTuple):
 def kernel_matrix(a: Float[Array, "n d"], b: Float[Array, "m d"], kernel: Kernel, length_scale: float | Array) -> Array:
     """Similarities of rows, 1 at distance 0. One of ``KERNELS``, at distance over length-scale."""
     squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * a @ b.T
-    return KERNELS[kernel](jnp.sqrt(jnp.maximum(squared, 0.0)) / length_scale)
+    apart = squared > 0  # the root has no derivative at 0, where that of these kernels is one-sided at most
+    return KERNELS[kernel](jnp.where(apart, jnp.sqrt(jnp.where(apart, squared, 1.0)), 0.0) / length_scale)
 
 
-def median_distance(rows: ArrayLike, most: int = 1000) -> Float[Array, ""]:
+def median_distance(rows: ArrayLike | Sequence, most: int = 1000) -> Float[Array, ""]:
     """Between rows, over ``most`` of them, evenly spread: a length-scale to begin with."""
     return _median_distance(_rows(rows), most)
 
@@ -80,7 +84,7 @@ class LowRank(NamedTuple):
 
 @chosen
 def low_rank(
-    rows: ArrayLike, rank: int, kernel: Kernel = "gaussian", length_scale: float | Array | None = None
+    rows: ArrayLike | Sequence, rank: int, kernel: Kernel = "gaussian", length_scale: float | Array | None = None
 ) -> LowRank:
     """Pivoted Cholesky decomposition of the kernel of rows (N, d), which is never formed. Time O(N rank (rank + d)).
 
@@ -111,7 +115,7 @@ def _low_rank(rows: Array, length: float | Array, rank: int, kernel: Kernel) -> 
 
 @chosen
 def decompose(
-    rows: ArrayLike, k: int, kernel: Kernel = "gaussian", length_scale: float | Array | None = None
+    rows: ArrayLike | Sequence, k: int, kernel: Kernel = "gaussian", length_scale: float | Array | None = None
 ) -> Spectrum:
     """The spectrum of the kernel of rows: whole up to 2,000 rows, of rank min(N, max(10 k, 600)) beyond.
 
@@ -129,7 +133,7 @@ def decompose(
 @chosen
 def diverse(
     key: Array,
-    rows: ArrayLike,
+    rows: ArrayLike | Sequence,
     k: int,
     kernel: Kernel = "gaussian",
     length_scale: float | Array | None = None,
@@ -167,9 +171,9 @@ def diverse(
         >>> round(float(found.probabilities.sum()), 9), bool(found.probabilities[3] > found.probabilities[1])
         (2.0, True)
     """
-    count = jnp.shape(rows)[0] if jnp.ndim(rows) else 0
-    if not isinstance(k, int) or not 1 <= k <= count:
-        raise ValueError(f"k = {k} is not allowed: of {count} rows it must be a whole number from 1 to {count}")
+    count = np.shape(rows)[0] if np.ndim(rows) else 0
+    arguments.whole("k", k, 1, count)
+    rows, length_scale = refuse_derivative((rows if isinstance(rows, Tracer) else _rows(rows), length_scale), DRAWN)
     return from_spectrum(key, decompose(rows, k, kernel, length_scale), k, size)
 
 
@@ -180,12 +184,14 @@ def from_spectrum(key: Array, given: Spectrum, k: int, size: int | None = None) 
     return Subset(indices, 1 / chance[indices], chance)
 
 
-def coverage(rows: ArrayLike, indices: Int[Array, " k"]) -> Float[Array, " N"]:
+def coverage(rows: ArrayLike | Sequence, indices: Int[Array, " k"]) -> Float[Array, " N"]:
     """Distance of each row to the nearest row that was chosen: its mean and maximum say how well a subset covers."""
     rows = _rows(rows)
     chosen = rows[indices]
     squared = (rows**2).sum(axis=1)[:, None] + (chosen**2).sum(axis=1)[None, :] - 2 * rows @ chosen.T
-    return jnp.sqrt(jnp.maximum(squared.min(axis=1), 0.0)).at[indices].set(0.0)
+    nearest = squared.min(axis=1).at[indices].set(0.0)
+    apart = nearest > 0
+    return jnp.where(apart, jnp.sqrt(jnp.where(apart, nearest, 1.0)), 0.0)
 
 
 @chosen
@@ -204,9 +210,9 @@ def residuals(
     return jnp.maximum(jnp.concatenate([jnp.ones((1, rows.shape[0])), left]), 0.0)
 
 
-def _rows(rows: ArrayLike) -> Array:
+def _rows(rows: ArrayLike | Sequence) -> Array:
     need_float64("a determinantal point process")
-    rows = jnp.asarray(rows, float)
+    rows = arguments.real("rows", rows, finite=False).astype(float)
     if rows.ndim != 2 or rows.shape[0] < 1:
         raise ValueError(f"rows have shape {rows.shape}, but must be (N, d): one row an item")
     if not isinstance(rows, Tracer) and not np.isfinite(np.asarray(rows)).all():
@@ -215,6 +221,6 @@ def _rows(rows: ArrayLike) -> Array:
 
 
 def _length(length_scale: float | Array) -> float | Array:
-    if not isinstance(length_scale, Tracer) and not float(length_scale) > 0:
-        raise ValueError(f"length_scale = {length_scale}, but it must be positive")
+    if not isinstance(length_scale, Tracer):
+        arguments.real("length_scale", length_scale, (), low=0, strict=True)
     return length_scale

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from lab.numerics import Loop, pure
+from lab.numerics import Loop, arguments, pure
 from lab.stability import moments
 from lab.stability.gradients import (
     Predict,
@@ -21,10 +23,11 @@ from lab.stability.gradients import (
     check_interpolation,
     gram,
     residuals,
+    samples,
     sizes,
 )
 from lab.stability.hessian import FULL, Block, BlockNorms, block_norms, full, hessian
-from lab.stability.lanczos import Eigen, eigenpairs
+from lab.stability.lanczos import Eigen, eigenpairs, norm
 from lab.stability.moments import modes, noise
 from lab.stability.spectrum import Density, Estimate, Quadrature, density, quadrature, trace
 from lab.stability.thresholds import Bounds, Threshold, bounds, critical
@@ -59,8 +62,8 @@ class Analysis(NamedTuple):
 def stability(
     predict: Predict,
     params: Tree,
-    x: Array,
-    y: Array,
+    x: ArrayLike | Sequence,
+    y: ArrayLike | Sequence,
     batch_sizes: Sequence[int] | None = None,
     chunk: int | None = None,
 ) -> Stability:
@@ -96,19 +99,22 @@ def stability(
         >>> found.eta.value[1].round(6)  # without replacement: 2 / trace, then 2 / lambda_max
         Array([2., 4.], dtype=float64)
     """
+    x, y = samples("x", x), samples("y", y)
     error = residuals(predict, params, x, y, chunk)
     check_finite(error)
     check_interpolation(error, y)
     n, outputs = error.shape
     k = gram(predict, params, x, chunk)
     basis, measured = modes(k, outputs), sizes(k, outputs)
+    for size in batch_sizes or ():
+        arguments.whole("batch_sizes", size, 1)
     batch = jnp.asarray(moments.batch_sizes(n) if batch_sizes is None else batch_sizes)
     c = jnp.stack([noise(n, batch, True), noise(n, jnp.minimum(batch, n), False)])
     fits = jnp.stack([batch > 0, batch <= n])
     eta, found = critical(basis, c), bounds(measured, c, outputs)
     return Stability(
         measured,
-        jnp.linalg.norm(error),
+        norm(error),
         alignment(k, error),
         jnp.asarray(batch, k.dtype),
         eta._replace(value=jnp.where(fits, eta.value, jnp.nan)),
@@ -174,17 +180,17 @@ def analyze(
     """
     operator = hessian(loss, params, *data, only=only, chunk=chunk)
     value, slope = operator.loss(), operator.gradient()
-    if not bool(jnp.isfinite(value)):
+    if not isinstance(value, Tracer) and not bool(jnp.isfinite(value)):
         raise ValueError(
             f"the loss is {value} at these parameters: there is no Hessian to look at; train with a smaller step"
         )
     check_finite(slope)
     keys = jax.random.split(key, 4)
     size = operator.size
-    steps = min(steps, size)
-    found = eigenpairs(operator, keys[0], min(top, steps), steps=steps, loop=loop)
+    steps = min(arguments.whole("steps", steps, 1), size)
+    found = eigenpairs(operator, keys[0], min(arguments.whole("top", top, 1), steps), steps=steps, loop=loop)
     seen = quadrature(keys[1], operator, probes=probes, steps=steps, loop=loop)
-    low_memory = size > 10**6 or products // 2 >= size
+    low_memory = size > 10**6 or arguments.whole("products", products, 2) // 2 >= size
     cuts = [0, *(block.stop for block in operator.blocks)]
     return Analysis(
         value,

@@ -35,7 +35,17 @@ def gaussian(values: Float[Array, " r"], batch: ArrayLike = 1) -> Float[Array, "
 
     end = 2 / (jnp.where(top > 0, top, 1) * (1 + share))
     low, high = jax.lax.fori_loop(0, 60, halve, (jnp.zeros_like(end), end))
-    return jnp.where(top > 0, (low + high) / 2, jnp.inf)
+    eta = jax.lax.stop_gradient((low + high) / 2)
+    ends = jax.lax.stop_gradient(2 - eta * top * (1 + share)) > 0
+
+    def excess(eta):
+        gap = jnp.where(ends, 2 - eta * values * (1 + share), 1)
+        return eta * share * (values / gap).sum() - 1
+
+    for _ in range(2):  # the bisection has no derivative of its own: Newton's steps carry the first and the second
+        value, slope = jax.jvp(excess, (eta,), (jnp.ones_like(eta),))
+        eta = jnp.where(ends & (top > 0), eta - value / jnp.where(slope > 0, slope, 1), eta)
+    return jnp.where(top > 0, eta, jnp.inf)
 
 
 def diagonal_trace(model: Diagonal, x: Float[Array, "n d"]) -> Float[Array, ""]:

@@ -10,7 +10,7 @@ of K / n, so that trace, Frobenius norm and top eigenvalue need K alone, and not
 """
 
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -19,8 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from lab.numerics import arguments
 from lab.numerics.jit import jit
 
 type Tree = Any
@@ -87,13 +89,23 @@ def flat(params: Tree) -> tuple[Float[Array, " p"], Callable[[Array], Tree]]:
     return vector, lambda v: join(unravel(v), parts.fixed, parts.rest)
 
 
+def samples(name: str, values: Any) -> Array:
+    """Samples along the leading axis, as an array: of real numbers where a list is given."""
+    found = jnp.asarray(values) if hasattr(values, "dtype") else arguments.real(name, values)
+    if found.ndim < 1 or found.shape[0] < 1:
+        raise ValueError(f"{name} has shape {found.shape}: at least one sample along a leading axis is needed")
+    return found
+
+
 @jit
 def outputs(predict: Predict, params: Tree, x: Array, chunk: int | None = None) -> Float[Array, "n k"]:
     """The outputs at all samples x (n, ...); a model of one output has k = 1."""
     return jax.lax.map(lambda each: jnp.atleast_1d(predict(params, each)), x, batch_size=chunk or x.shape[0])
 
 
-def residuals(predict: Predict, params: Tree, x: Array, y: Array, chunk: int | None = None) -> Float[Array, "n k"]:
+def residuals(
+    predict: Predict, params: Tree, x: ArrayLike | Sequence, y: ArrayLike | Sequence, chunk: int | None = None
+) -> Float[Array, "n k"]:
     """$e_i = f(x_i) - y_i$.
 
     Args:
@@ -119,14 +131,16 @@ def residuals(predict: Predict, params: Tree, x: Array, y: Array, chunk: int | N
         Array([[ 0.],
                [-2.]], dtype=float64)
     """
+    x, y = samples("x", x), samples("y", y)
     found = outputs(predict, params, x, chunk)
     if y.shape[0] != x.shape[0] or y.size != found.size:
         raise ValueError(f"y has shape {y.shape}, but the model gives {found.shape} at the {x.shape[0]} samples")
     return found - y.reshape(found.shape)
 
 
-@jit
-def jacobian(predict: Predict, params: Tree, x: Array, chunk: int | None = None) -> Float[Array, "n k p"]:
+def jacobian(
+    predict: Predict, params: Tree, x: ArrayLike | Sequence, chunk: int | None = None
+) -> Float[Array, "n k p"]:
     r"""The gradient of each output at each sample, $g_{io} = \nabla_\theta f_o(\theta; x_i)$.
 
     Memory O(n k p), and in each chunk what reverse mode needs.
@@ -149,14 +163,18 @@ def jacobian(predict: Predict, params: Tree, x: Array, chunk: int | None = None)
         >>> stability.jacobian(lambda w, x: w @ x, jnp.ones(2), jnp.array([[3.0, 4.0]]))  # of a linear model, the sample
         Array([[[3., 4.]]], dtype=float64)
     """
+    return _jacobian(predict, params, samples("x", x), chunk)
+
+
+@jit
+def _jacobian(predict: Predict, params: Tree, x: Array, chunk: int | None) -> Float[Array, "n k p"]:
     vector, rebuild = flat(params)
     rows = jax.jacrev(lambda v, each: jnp.atleast_1d(predict(rebuild(v), each)))
     return jax.lax.map(lambda each: rows(vector, each), x, batch_size=chunk or x.shape[0])
 
 
-@jit
 def gram(
-    predict: Predict, params: Tree, x: Array, chunk: int | None = None, entries: int = _ENTRIES
+    predict: Predict, params: Tree, x: ArrayLike | Sequence, chunk: int | None = None, entries: int = _ENTRIES
 ) -> Float[Array, "nk nk"]:
     """$K = A A^T$, samples first, then outputs.
 
@@ -183,6 +201,11 @@ def gram(
         Array([[25.,  3.],
                [ 3.,  1.]], dtype=float64)
     """
+    return _gram(predict, params, samples("x", x), chunk, arguments.whole("entries", entries, 1))
+
+
+@jit
+def _gram(predict: Predict, params: Tree, x: Array, chunk: int | None, entries: int) -> Float[Array, "nk nk"]:
     n = x.shape[0]
     size = flat(params)[0].size
     k = jax.eval_shape(lambda: outputs(predict, params, x[:1])).shape[1]
@@ -215,6 +238,7 @@ class Sizes(NamedTuple):
     fourth: Float[Array, ""]  # (1/n) sum tr(H_i^2), the mean of |g|^4 where k = 1
 
 
+@arguments.arrays()
 def sizes(k: Float[Array, "nk nk"], outputs: int = 1) -> Sizes:
     r"""Of G, from its Gram matrix: tr, $\|G\|_F, \lambda_{\max}$, $\frac1n \sum_i \mathrm{tr}\,H_i^2$. Time O(n^3 k^3).
 
@@ -235,9 +259,22 @@ def sizes(k: Float[Array, "nk nk"], outputs: int = 1) -> Sizes:
         >>> [float(number.round(9)) for number in found]
         [4.0, 2.0, 1.0, 16.0]
     """
-    n = k.shape[0] // outputs
+    n = check_gram(k, outputs)
     top = jnp.linalg.eigvalsh(k)[-1] / n
     return Sizes(jnp.trace(k) / n, jnp.linalg.norm(k) / n, top, (own_blocks(k, outputs) ** 2).sum() / n)
+
+
+def check_gram(k: Array, outputs: int) -> int:
+    """The number of samples of a Gram matrix.
+
+    Raises:
+        ValueError: outputs that do not divide its size.
+    """
+    if arguments.whole("outputs", outputs, 1) and k.shape[0] % outputs:
+        raise ValueError(
+            f"outputs = {outputs} is not allowed: k has {k.shape[0]} rows, which outputs must divide into samples"
+        )
+    return k.shape[0] // outputs
 
 
 def own_blocks(k: Float[Array, "nk nk"], outputs: int = 1) -> Float[Array, "n k k"]:
@@ -247,6 +284,7 @@ def own_blocks(k: Float[Array, "nk nk"], outputs: int = 1) -> Float[Array, "n k 
     return blocks[jnp.arange(n), :, jnp.arange(n), :]
 
 
+@arguments.arrays()
 def alignment(k: Float[Array, "nk nk"], e: Float[Array, "n k"]) -> Float[Array, ""]:
     r"""$\mu = \mathrm{tr}(\Sigma G) / (2 L \|G\|_F^2)$, with $\Sigma$ the covariance of the gradient of one sample's loss.
 
@@ -261,6 +299,9 @@ def alignment(k: Float[Array, "nk nk"], e: Float[Array, "n k"]) -> Float[Array, 
     Returns:
         mu; NaN where the loss or G is 0.
 
+    Raises:
+        ValueError: shapes that do not fit, or numbers that are not finite.
+
     Source:
         Wu, Wang and Su (2022).
 
@@ -271,6 +312,10 @@ def alignment(k: Float[Array, "nk nk"], e: Float[Array, "n k"]) -> Float[Array, 
         0.75
     """
     n, outputs = e.shape
+    if k.shape[0] != e.size:
+        raise ValueError(
+            f"k has shape {k.shape}: shape ({e.size}, {e.size}) is needed, one row a residual of e {e.shape}"
+        )
     blocks = k.reshape(n * outputs, n, outputs)
     pull = jnp.einsum("ajo,jo->aj", blocks, e, precision="highest")  # A s_j
     spread = (pull**2).sum() / n**2 - (pull.mean(axis=1) ** 2).sum() / n

@@ -20,13 +20,16 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from lab.numerics import random
+from lab.numerics import arguments, random
 from lab.numerics.jit import jit
-from lab.stability.gradients import Tree, join, part
+from lab.stability.gradients import Tree, join, part, samples
 from lab.stability.lanczos import Operator, as_tree
+from lab.stability.spectrum import deviation
 
 FULL = 4000  # parameters up to which the full matrix is made unless told otherwise: 128 MB in float64
 
@@ -204,6 +207,8 @@ def hessian(
         >>> operator(jnp.array([1.0, 0.0]))  # the first column: 2 w_1, 2 w_0
         Array([10.,  4.], dtype=float64)
     """
+    if chunk is not None:
+        arguments.whole("chunk", chunk, 1)
     parts = part(params, _chosen(params, only))
     made = Hessian(as_tree(loss), parts.free, parts.fixed, parts.rest, data, chunk)
     shape = jax.eval_shape(lambda: loss(params, *data))
@@ -293,7 +298,7 @@ class _Loss(eqx.Module):
         return jax.vmap(lambda a, b: self.criterion(self.predict(params, a), b))(x, y).mean()
 
 
-def square(output: Array, y: Array) -> Float[Array, ""]:
+def square(output: ArrayLike | Sequence, y: ArrayLike | Sequence) -> Float[Array, ""]:
     r"""$\frac12 |f - y|^2$, whose mean is the loss for which thresholds are stated.
 
     Args:
@@ -312,14 +317,15 @@ def square(output: Array, y: Array) -> Float[Array, ""]:
         >>> float(stability.square(jnp.array([1.0, 2.0]), jnp.array([1.0, 0.0])))
         2.0
     """
-    return ((output - y) ** 2).sum() / 2
+    output = arguments.real("output", output, finite=False)
+    return ((output - arguments.real("y", y, output.shape, finite=False)) ** 2).sum() / 2
 
 
 def split(
     predict: Callable,
     params: Tree,
-    x: Array,
-    y: Array,
+    x: ArrayLike | Sequence,
+    y: ArrayLike | Sequence,
     criterion: Callable = square,
     only: str | Sequence[str] | None = None,
     chunk: int | None = None,
@@ -352,6 +358,7 @@ def split(
         >>> [part(one).tolist() for part in parts]
         [[0.0, 0.5], [0.0, 0.5], [0.0, 0.0], [0.0, 2.0]]
     """
+    x, y = samples("x", x), samples("y", y)
     predict, criterion = as_tree(predict), as_tree(criterion)
     whole = hessian(_Loss(predict, criterion), params, x, y, only=only, chunk=chunk)
     shared = (criterion, whole.free, whole.fixed, whole.rest, (x, y), chunk, predict)
@@ -389,7 +396,7 @@ def full(operator: Any, *, limit: int = FULL, chunk: int = 64) -> Float[Array, "
         Array([[0., 1.],
                [1., 0.]], dtype=float64)
     """
-    size = operator.size
+    size, chunk = operator.size, arguments.whole("chunk", chunk, 1)
     if size > limit:
         memory = size**2 * jnp.dtype(operator.dtype).itemsize / 1e9
         raise ValueError(
@@ -401,8 +408,7 @@ def full(operator: Any, *, limit: int = FULL, chunk: int = 64) -> Float[Array, "
     return (rows + rows.T) / 2
 
 
-@jit
-def pooled(operator: Any, cuts: Sequence[int]) -> Float[Array, "b b"]:
+def pooled(operator: Any, cuts: Sequence[int] | np.ndarray) -> Float[Array, "b b"]:
     r"""The mean entry of each block of rows and columns between ``cuts`` = (0, ..., p): exact, one product for each block.
 
     $$ \frac{1_a^T H 1_b}{|a|\, |b|} $$
@@ -429,9 +435,20 @@ def pooled(operator: Any, cuts: Sequence[int]) -> Float[Array, "b b"]:
         >>> stability.pooled(bowl, (0, 2))  # (1 + 0 + 0 + 3) / 4
         Array([[1.]], dtype=float64)
     """
+    return _pooled(operator, _rising(cuts, operator.size))
+
+
+def _rising(cuts: Sequence[int] | np.ndarray, size: int) -> tuple[int, ...]:
+    """The cuts, checked."""
+    found = tuple(arguments.whole("cuts", cut) for cut in cuts)
+    if len(found) < 2 or found[0] != 0 or found[-1] != size or any(a >= b for a, b in pairwise(found)):
+        raise ValueError(f"cuts = {found} is not allowed: cuts must rise from 0 to the number of parameters, {size}")
+    return found
+
+
+@jit
+def _pooled(operator: Any, cuts: tuple[int, ...]) -> Float[Array, "b b"]:
     edges = jnp.asarray(cuts)
-    if cuts[0] != 0 or cuts[-1] != operator.size or any(a >= b for a, b in pairwise(cuts)):
-        raise ValueError(f"cuts must rise from 0 to the number of parameters, {operator.size}")
     owner = jnp.searchsorted(edges, jnp.arange(operator.size), side="right") - 1
     count = len(cuts) - 1
     width = jnp.diff(edges).astype(operator.dtype)
@@ -450,8 +467,7 @@ class BlockNorms(NamedTuple):
     error: Float[Array, "b b"]  # standard error
 
 
-@jit
-def block_norms(key: PRNGKeyArray, operator: Any, cuts: Sequence[int], probes: int = 8) -> BlockNorms:
+def block_norms(key: PRNGKeyArray, operator: Any, cuts: Sequence[int] | np.ndarray, probes: int = 8) -> BlockNorms:
     r"""The mean square entry of each block, estimated: $E |(H z)_a|^2 = \|H_{ab}\|_F^2$ for random signs z on block b.
 
     What ``pooled`` misses where signs cancel. ``probes`` products for each block.
@@ -466,7 +482,7 @@ def block_norms(key: PRNGKeyArray, operator: Any, cuts: Sequence[int], probes: i
         mean squares and their standard errors, (b, b).
 
     Raises:
-        ValueError: fewer than two probes.
+        ValueError: fewer than two probes, or cuts that do not rise from 0 to p.
 
     Source:
         Hutchinson (1990), of the random signs.
@@ -480,8 +496,11 @@ def block_norms(key: PRNGKeyArray, operator: Any, cuts: Sequence[int], probes: i
         Array([[1., 0.],
                [0., 9.]], dtype=float64)
     """
-    if probes < 2:
-        raise ValueError(f"probes = {probes}, but two are needed for a standard error")
+    return _block_norms(key, operator, _rising(cuts, operator.size), arguments.whole("probes", probes, 2))
+
+
+@jit
+def _block_norms(key: PRNGKeyArray, operator: Any, cuts: tuple[int, ...], probes: int) -> BlockNorms:
     edges, count = jnp.asarray(cuts), len(cuts) - 1
     owner = jnp.searchsorted(edges, jnp.arange(operator.size), side="right") - 1
     width = jnp.diff(edges).astype(operator.dtype)
@@ -494,7 +513,7 @@ def block_norms(key: PRNGKeyArray, operator: Any, cuts: Sequence[int], probes: i
     keys = jax.random.split(key, (probes * count,))
     squares = jax.lax.map(one, (keys, jnp.tile(jnp.arange(count), probes))).reshape(probes, count, count)
     squares = squares.transpose(0, 2, 1) / (width[:, None] * width[None, :])[None]
-    return BlockNorms(squares.mean(axis=0), squares.std(axis=0, ddof=1) / probes**0.5)
+    return BlockNorms(squares.mean(axis=0), deviation(squares) / probes**0.5)
 
 
 class Landscape(NamedTuple):
@@ -505,6 +524,7 @@ class Landscape(NamedTuple):
     quadratic: Float[Array, "..."]  # what gradient and Hessian predict
 
 
+@arguments.arrays()
 @jit
 def landscape(
     operator: Hessian, directions: Float[Array, "d p"], offsets: Float[Array, " s"], chunk: int = 1
@@ -523,7 +543,7 @@ def landscape(
         loss and model, (s,) or (s, s).
 
     Raises:
-        ValueError: other than one or two directions.
+        ValueError: other than one or two directions, or of another length than the parameters.
 
     Source:
         Li, Xu, Taylor, Studer and Goldstein, Visualizing the loss landscape of neural nets (2018).
@@ -537,7 +557,11 @@ def landscape(
         (Array([0., 1., 8.], dtype=float64), Array([1., 1., 7.], dtype=float64))
     """
     if len(directions) not in (1, 2):
-        raise ValueError(f"{len(directions)} directions were given, but one or two can be drawn")
+        raise ValueError(f"directions has {len(directions)} rows, but one or two can be drawn")
+    if directions.shape[1] != operator.size:
+        raise ValueError(
+            f"directions has shape {directions.shape}: shape (., {operator.size}) is needed, a number for each parameter"
+        )
     grids = jnp.meshgrid(*[offsets] * len(directions), indexing="ij")
     steps = jnp.stack([grid.ravel() for grid in grids], axis=1)
     centre = ravel_pytree(operator.free)[0]
@@ -548,6 +572,7 @@ def landscape(
     return Landscape(offsets, loss.reshape(grids[0].shape), model.reshape(grids[0].shape))
 
 
+@arguments.arrays()
 def sharpness(operator: Operator, gradient: Float[Array, " p"]) -> Float[Array, ""]:
     """$g^T H g / |g|^2$, of a batch where both are of the batch; NaN where the gradient is 0.
 

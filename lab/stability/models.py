@@ -20,7 +20,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.numerics import random
+from lab.numerics import arguments, random
 
 
 class Diagonal(eqx.Module):
@@ -63,7 +63,7 @@ def diagonal(key: PRNGKeyArray, d: int = 1000, scale: ArrayLike = 1.0, dtype=Non
         >>> bool(net(jnp.ones(4)) == net.beta.sum())
         True
     """
-    drawn = scale * random.normal(key, (2, d), dtype)
+    drawn = arguments.real("scale", scale, ()) * random.normal(key, (2, arguments.whole("d", d, 1)), dtype)
     return Diagonal(drawn[0], drawn[1])
 
 
@@ -107,7 +107,7 @@ def two_layer(key: PRNGKeyArray, d: int = 100, m: int = 100, scale: ArrayLike = 
         True
     """
     one, two = jax.random.split(key)
-    scale = jnp.asarray(scale)
+    scale, d, m = arguments.real("scale", scale, ()), arguments.whole("d", d, 1), arguments.whole("m", m, 1)
     return TwoLayer(scale * random.normal(one, (m, d), dtype) / d**0.25, scale * random.normal(two, (m,), dtype))
 
 
@@ -132,7 +132,7 @@ ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {"tanh": jnp.tanh, "re
 
 
 def _gain(activation: Activation, scale: ArrayLike) -> Array:
-    return jnp.asarray(scale) * (2**0.5 if activation == "relu" else 1.0)
+    return arguments.real("scale", scale, ()) * (2**0.5 if activation == "relu" else 1.0)
 
 
 @chosen
@@ -186,8 +186,11 @@ def perceptron(
         >>> float(stability.perceptron(jax.random.key(0), [3, 5, 1])(jnp.zeros(3)))
         0.0
     """
-    if len(sizes) < 2 or min(sizes) < 1:
-        raise ValueError(f"sizes = {tuple(sizes)}, but inputs and outputs are needed, each at least 1")
+    sizes = [arguments.whole("sizes", size, 1) for size in sizes]
+    if len(sizes) < 2:
+        raise ValueError(
+            f"sizes = {tuple(sizes)} is not allowed: sizes must be of inputs and outputs, and of layers between"
+        )
     gain, keys = _gain(activation, scale), jax.random.split(key, len(sizes) - 1)
     gains = [gain] * (len(sizes) - 2) + [jnp.asarray(scale)]
     layers = tuple(_layer(k, a, b, g, dtype) for k, a, b, g in zip(keys, sizes[:-1], sizes[1:], gains, strict=True))
@@ -272,8 +275,12 @@ def convolutional(
         >>> stability.convolutional(jax.random.key(0), (4, 8), channels=2, outputs=3)(jnp.zeros((4, 8)))
         Array([0., 0., 0.], dtype=float64)
     """
+    arguments.whole("channels", channels, 1)
+    arguments.whole("outputs", outputs, 1)
+    if len(shape) != 2 or min(shape) < 4:
+        raise ValueError(f"shape = {shape} is not allowed: shape must be (h, w), both positive multiples of 4")
     if shape[0] % 4 or shape[1] % 4:
-        raise ValueError(f"images are {shape[0]} x {shape[1]}, but both sides must be multiples of 4: crop or pad them")
+        raise ValueError(f"shape = {shape}, but both sides must be multiples of 4: crop or pad them")
     gain, keys = _gain(activation, scale), jax.random.split(key, 3)
     left = channels * (shape[0] // 4) * (shape[1] // 4)
     return Convolutional(
@@ -310,7 +317,7 @@ def sparse_regression(
         x (n, d) and y (n,), and those of the test.
 
     Raises:
-        ValueError: nonzero outside 1 ... d.
+        ValueError: a count that is no whole number or too small, or nonzero above d.
 
     Source:
         Wu and Su (2023), of the experiment.
@@ -323,11 +330,16 @@ def sparse_regression(
         >>> bool(jnp.allclose(data.y, data.x[:, 0] + data.x[:, 1]))
         True
     """
-    if not 1 <= nonzero <= d:
-        raise ValueError(f"nonzero = {nonzero}, but it must be between 1 and d = {d}")
+    _check_counts(n, d, test)
+    arguments.whole("nonzero", nonzero, 1, d)
     x = random.uniform(key, (n + test, d), dtype, -1, 1)
     y = x[:, :nonzero].sum(axis=1)
     return Data(x[:n], y[:n], x[n:], y[n:])
+
+
+def _check_counts(n: int, d: int, test: int) -> None:
+    for name, value, least in (("n", n, 1), ("d", d, 1), ("test", test, 0)):
+        arguments.whole(name, value, least)
 
 
 def sphere(key: PRNGKeyArray, n: int, d: int, dtype=None) -> Float[Array, "n d"]:
@@ -350,6 +362,9 @@ def teacher(key: PRNGKeyArray, n: int = 300, d: int = 100, units: int = 10, test
     Returns:
         x (n, d) and y (n,), and those of the test.
 
+    Raises:
+        ValueError: a count that is no whole number or too small.
+
     Source:
         Wu and Su (2023), of the experiment.
 
@@ -361,6 +376,8 @@ def teacher(key: PRNGKeyArray, n: int = 300, d: int = 100, units: int = 10, test
         >>> jnp.linalg.norm(data.x, axis=1).round(9), bool((data.y >= 0).all())
         (Array([2., 2., 2.], dtype=float64), True)
     """
+    _check_counts(n, d, test)
+    arguments.whole("units", units, 1)
     one, two = jax.random.split(key)
     v = sphere(one, units, d, dtype) / d**0.5
     x = sphere(two, n + test, d, dtype)

@@ -12,6 +12,7 @@ Everything is done in the eigenbasis of H within its range (``Modes``), which th
 size of the parameters. ``second_moment`` and ``gram_moment`` are the two plain forms.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,11 +23,12 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from lab.numerics import arguments, eigen
 from lab.numerics.jit import jit
-from lab.stability.gradients import check_finite
+from lab.stability.gradients import check_gram
 
 
-def noise(n: int, batch: ArrayLike, replacement: ArrayLike = True) -> Float[Array, "..."]:
+def noise(n: int, batch: ArrayLike | Sequence, replacement: ArrayLike = True) -> Float[Array, "..."]:
     """c of a batch of B out of n samples: $1/B$ with replacement, $(n - B) / (B (n - 1))$ without.
 
     Args:
@@ -50,7 +52,7 @@ def noise(n: int, batch: ArrayLike, replacement: ArrayLike = True) -> Float[Arra
     """
     if not isinstance(batch, Tracer) and not isinstance(replacement, Tracer):
         _check_batch(n, batch, replacement)
-    return _noise(jnp, n, jnp.asarray(batch, float), replacement)
+    return _noise(jnp, n, arguments.real("batch", batch).astype(float), replacement)
 
 
 def share_of_noise(n: int, batch: int, replacement: bool) -> float:
@@ -59,9 +61,9 @@ def share_of_noise(n: int, batch: int, replacement: bool) -> float:
     return float(_noise(np, n, batch, replacement))
 
 
-def _check_batch(n: int, batch: ArrayLike, replacement: ArrayLike) -> None:
-    if (np.asarray(batch) < 1).any():
-        raise ValueError(f"batch = {batch}, but it must be at least 1")
+def _check_batch(n: int, batch: ArrayLike | Sequence, replacement: ArrayLike) -> None:
+    arguments.whole("n", n, 1)
+    arguments.real("batch", batch, low=1)
     if (np.logical_not(replacement) & (np.asarray(batch) > n)).any():
         raise ValueError(f"batch = {batch}, but without replacement it must be at most n = {n}")
 
@@ -93,10 +95,12 @@ class Modes(NamedTuple):
         return self.rows.shape[0]
 
 
+@arguments.arrays()
 def modes(k: Float[Array, "nk nk"], outputs: int = 1) -> Modes:
     r"""From the Gram matrix K, the gradients in the eigenbasis of $H = \frac1n A^T A$; r = n k. Needs float64 near rho = 1.
 
-    Time O(n^3 k^3).
+    Time O(n^3 k^3). Differentiable where the nonzero eigenvalues differ, for changes that leave the rank as it is: the
+    eigenbasis of a repeated eigenvalue has no derivative, which is not finite then.
 
     Args:
         k: the Gram matrix, (n k, n k).
@@ -106,7 +110,7 @@ def modes(k: Float[Array, "nk nk"], outputs: int = 1) -> Modes:
         rows (n, k, r) and eigenvalues of H (r,), ascending.
 
     Raises:
-        ValueError: gradients that are infinite or NaN.
+        ValueError: gradients that are infinite or NaN, a matrix that is not square, or outputs that do not divide it.
 
     Source:
         Wu and Su (2023), of the setting; the eigenbasis is the lab's.
@@ -117,14 +121,17 @@ def modes(k: Float[Array, "nk nk"], outputs: int = 1) -> Modes:
         >>> stability.modes(jnp.diag(jnp.array([2.0, 4.0]))).values
         Array([1., 2.], dtype=float64)
     """
-    check_finite(k)
+    check_gram(k, outputs)
     size = k.shape[0]
-    values, vectors = jnp.linalg.eigh(k)
-    values = jnp.where(values > 10 * size * jnp.finfo(k.dtype).eps * values[-1], values, 0.0)
-    rows = (vectors * jnp.sqrt(values)[None, :]).reshape(size // outputs, outputs, size)
-    return Modes(rows, values * outputs / size)
+    cut = 10 * size * float(jnp.finfo(k.dtype).eps)
+    values, vectors = eigen.eigh(k, cut)
+    kept = values > cut * values[-1]
+    lengths = jnp.where(kept, jnp.sqrt(jnp.where(kept, values, 1.0)), 0.0)
+    rows = (vectors * lengths[None, :]).reshape(size // outputs, outputs, size)
+    return Modes(rows, jnp.where(kept, values, 0.0) * outputs / size)
 
 
+@arguments.arrays()
 def modes_of(a: Float[Array, "n k p"]) -> Modes:
     r"""From the gradients themselves, in the eigenbasis of $H = \frac1n \sum_{io} g_{io} g_{io}^T$; r = min(p, n k).
 
@@ -150,9 +157,9 @@ def modes_of(a: Float[Array, "n k p"]) -> Modes:
     rows = a.reshape(n * k, size)
     if n * k <= size:
         return modes(jnp.matmul(rows, rows.T, precision="highest"), k)
-    check_finite(a)
-    values, vectors = jnp.linalg.eigh(jnp.matmul(rows.T, rows, precision="highest") / n)
-    kept = values > 10 * size * jnp.finfo(a.dtype).eps * values[-1]
+    cut = 10 * size * float(jnp.finfo(a.dtype).eps)
+    values, vectors = eigen.eigh(jnp.matmul(rows.T, rows, precision="highest") / n, cut)
+    kept = values > cut * values[-1]
     rows = jnp.where(kept[None, :], jnp.matmul(rows, vectors, precision="highest"), 0.0)
     return Modes(rows.reshape(n, k, size), jnp.where(kept, values, 0.0))
 
@@ -237,7 +244,8 @@ def reshuffled(
 
     $$ M \mapsto E_\pi [P_\pi M P_\pi^T], \qquad P_\pi = \prod_j (I - \eta H_{S_j(\pi)}) . $$
 
-    The expectation is over ``permutations`` draws. Time O(permutations (n k r^2 + iterations r^3)), memory O(permutations r^2).
+    The expectation is over ``permutations`` draws. Differentiable through the iterations.
+    Time O(permutations (n k r^2 + iterations r^3)), memory O(permutations r^2).
     Its largest eigenvalue is slightly biased upwards; ``error`` does not see that.
 
     Args:
@@ -245,7 +253,7 @@ def reshuffled(
         basis: the gradients, from ``modes`` or ``modes_of``.
         eta: learning rate, positive; traced.
         batch: from 1 to n; static.
-        permutations: at least 2 for an error; static.
+        permutations: at least 2, for the standard error; static.
         iterations: of the power iteration; static.
 
     Returns:
@@ -266,7 +274,9 @@ def reshuffled(
         0.25
     """
     positive(eta=eta)
-    noise(basis.n, batch, False)
+    noise(basis.n, arguments.whole("batch", batch), False)
+    arguments.whole("permutations", permutations, 2)
+    arguments.whole("iterations", iterations, 1)
     return _reshuffled(key, basis, jnp.asarray(eta, basis.values.dtype), batch, permutations, iterations)
 
 

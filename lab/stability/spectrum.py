@@ -24,9 +24,19 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.numerics import Loop, Method, Reason, pure, random
+from lab.numerics import Loop, Method, Reason, arguments, pure, random
 from lab.numerics.jit import jit
 from lab.stability.lanczos import as_tree, ritz, tridiagonal
+
+
+def _root(x: Array) -> Array:
+    """The square root, whose derivative at 0 is 0 instead of NaN."""
+    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1)), 0)
+
+
+def deviation(each: Array) -> Array:
+    """The standard deviation along the first axis, whose derivative where all are equal is 0 instead of NaN."""
+    return _root(each.var(axis=0, ddof=1))
 
 
 class Estimate(NamedTuple):
@@ -52,7 +62,7 @@ class Quadrature(NamedTuple):
         done = self.weights.sum(axis=1) > 0.5
         count = done.sum()
         mean = jnp.where(done, each, 0).sum() / count
-        spread = jnp.sqrt(jnp.where(done, (each - mean) ** 2, 0).sum() / (count - 1) / count)
+        spread = _root(jnp.where(done, (each - mean) ** 2, 0).sum() / (count - 1) / count)
         return Estimate(mean, spread, (self.weights > 0).sum())
 
 
@@ -140,9 +150,8 @@ def quadrature(
         >>> seen.nodes[0].round(6), seen.weights.sum(axis=1).round(6)
         (Array([1., 3.], dtype=float64), Array([1., 1.], dtype=float64))
     """
-    if probes < 2 or steps < 1:
-        raise ValueError(f"probes = {probes} and steps = {steps}, but two probes and one step are needed at least")
-    steps = min(steps, operator.size)
+    arguments.whole("probes", probes, 2)
+    steps = min(arguments.whole("steps", steps, 1), operator.size)
     work = Work(as_tree(operator), key, jnp.zeros((), operator.dtype), operator.size, probes, steps)
     run = loop(QUADRATURE, work, state, max_iterations=probes)
     return Quadrature(run.state.nodes, run.state.weights, operator.size, run.reason, run.state)
@@ -157,6 +166,7 @@ class Density(NamedTuple):
     width: Float[Array, ""]  # standard deviation of the Gaussian it was smoothed with
 
 
+@arguments.arrays()
 def density(
     of: Quadrature, grid: Float[Array, " g"] | None = None, width: ArrayLike | None = None, points: int = 512
 ) -> Density:
@@ -173,6 +183,9 @@ def density(
     Returns:
         density and its standard error over the probes, (g,), with grid and width.
 
+    Raises:
+        ValueError: a width that is not positive, or fewer than two points.
+
     Source:
         Lin, Saad and Yang, Approximating spectral densities of large matrices (2016).
 
@@ -185,12 +198,13 @@ def density(
         >>> round(float(jnp.trapezoid(seen.density, seen.grid)), 4)
         1.0
     """
+    arguments.whole("points", points, 2)
     real = of.weights > 0
     low = jnp.where(real, of.nodes, jnp.inf).min()
     high = jnp.where(real, of.nodes, -jnp.inf).max()
     if width is None:
         width = 0.015 * jnp.maximum(high - low, 1e-6 * jnp.maximum(jnp.abs(high), 1e-30))
-    width = jnp.asarray(width, of.nodes.dtype)
+    width = arguments.real("width", width, (), low=0, strict=True).astype(of.nodes.dtype)
     if grid is None:
         grid = jnp.linspace(low - 5 * width, high + 5 * width, points)
 
@@ -204,7 +218,7 @@ def density(
     count = done.sum()
     mean = jnp.where(done[:, None], each, 0).sum(axis=0) / count
     spread = jnp.where(done[:, None], (each - mean[None, :]) ** 2, 0).sum(axis=0)
-    return Density(grid, mean, jnp.sqrt(spread / (count - 1) / count), width)
+    return Density(grid, mean, _root(spread / (count - 1) / count), width)
 
 
 @jit
@@ -218,7 +232,7 @@ def hutchinson(key: PRNGKeyArray, operator: Any, products: int = 100, chunk: int
         return jnp.vdot(z, operator(z))
 
     each = jax.lax.map(one, keys, batch_size=chunk)
-    return Estimate(each.mean(), each.std(ddof=1) / jnp.sqrt(products), products)
+    return Estimate(each.mean(), deviation(each) / jnp.sqrt(products), products)
 
 
 @jit
@@ -242,7 +256,7 @@ def hutch_pp(key: PRNGKeyArray, operator: Any, products: int = 90, chunk: int = 
         return jnp.vdot(z, operator(z))
 
     each = jax.lax.map(one, jax.random.split(probe, m), batch_size=chunk)
-    return Estimate(inside + each.mean(), each.std(ddof=1) / jnp.sqrt(m), 3 * m)
+    return Estimate(inside + each.mean(), deviation(each) / jnp.sqrt(m), 3 * m)
 
 
 @jit
@@ -276,7 +290,7 @@ def xtrace(key: PRNGKeyArray, operator: Any, products: int = 90, chunk: int = 1)
     norms = (omega**2).sum(axis=1) - (x**2).sum(axis=0)
     each = jnp.trace(h) - (s * (h @ s)).sum(axis=0) + (size - m + 1) / norms * rest
     value = jnp.where(spans, jnp.trace(h), each.mean())
-    return Estimate(value, jnp.where(spans, 0, each.std(ddof=1) / jnp.sqrt(m)), 2 * m)
+    return Estimate(value, jnp.where(spans, 0, deviation(each) / jnp.sqrt(m)), 2 * m)
 
 
 def _enough(products: int, least: int) -> None:
@@ -319,4 +333,4 @@ def trace(
         >>> float(found.value), float(found.error)
         (4.0, 0.0)
     """
-    return TRACES[method](key, operator, products, chunk)
+    return TRACES[method](key, operator, arguments.whole("products", products), arguments.whole("chunk", chunk, 1))

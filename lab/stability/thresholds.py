@@ -11,22 +11,24 @@ positive semidefinite matrix, which the identity, whence Lanczos starts, cannot 
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 from lab import precision
-from lab.numerics import NotConverged, Reason
+from lab.numerics import NotConverged, Reason, arguments
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.stability.gradients import Sizes
 from lab.stability.lanczos import eigenpairs
-from lab.stability.moments import Modes, average, in_modes, positive
+from lab.stability.moments import Modes, average, in_modes
 
 
 class Threshold(NamedTuple):
@@ -66,11 +68,12 @@ class _Map(eqx.Module):
 
 
 def critical(
-    basis: Modes, c: ArrayLike, beta: ArrayLike | None = None, *, steps: int = 100, tolerance: float = 1e-7
+    basis: Modes, c: ArrayLike | Sequence, beta: ArrayLike | None = None, *, steps: int = 100, tolerance: float = 1e-7
 ) -> Threshold:
     r"""The largest stable learning rate $\eta^* = 2 / \lambda_{\max}(C^{-1} D)$, elementwise in c; inf where H = 0.
 
-    Time O(steps n k r^2) for each c; memory O(steps r^2).
+    Time O(steps n k r^2) for each c; memory O(steps r^2). Differentiable in the gradients, c and beta by the implicit
+    function theorem; with momentum once. The bound on the error carries no derivative.
 
     Args:
         basis: the gradients, from ``modes`` or ``modes_of``.
@@ -83,7 +86,7 @@ def critical(
         eta, in the shape of c, with a bound on its relative error.
 
     Raises:
-        ValueError: float32, momentum outside [0, 1).
+        ValueError: float32, c outside [0, 1], momentum outside [0, 1).
 
     Source:
         Wu and Su (2023), of the setting; the exact threshold is the lab's.
@@ -96,7 +99,7 @@ def critical(
         Array([2., 8.], dtype=float64)
     """
     _double(basis)
-    c = jnp.asarray(c, basis.values.dtype)
+    c = _share(c).astype(basis.values.dtype)
     if beta is None:
         one = _Critical(basis, steps, tolerance)
     else:
@@ -121,8 +124,8 @@ class _Critical(eqx.Module):
 
 def growth(
     basis: Modes,
-    eta: ArrayLike,
-    c: ArrayLike,
+    eta: ArrayLike | Sequence,
+    c: ArrayLike | Sequence,
     beta: ArrayLike | None = None,
     *,
     steps: int = 100,
@@ -131,7 +134,7 @@ def growth(
     r"""$\rho(\eta, c)$, by which $E|\delta|^2$ grows in a step in the long run; ``eta`` and ``c`` broadcast against each other.
 
     With momentum the operator is not self-adjoint and has many eigenvalues of nearly the same size, on which power iteration
-    is slow; rho is then found by bisection, with the feedback of the noise (``_feedback``).
+    is slow; rho is then found by bisection, with the feedback of the noise (``_feedback``). Differentiable as ``critical`` is.
 
     Args:
         basis: the gradients, from ``modes`` or ``modes_of``.
@@ -145,7 +148,7 @@ def growth(
         rho, in the shape that eta and c have together; at most 1 where the minimum is stable.
 
     Raises:
-        ValueError: float32, eta that is not positive, momentum outside [0, 1).
+        ValueError: float32, eta that is not positive, c outside [0, 1], momentum outside [0, 1).
 
     Source:
         Wu, Ma and E (2018), of linear stability; the exact rate is the lab's.
@@ -158,8 +161,8 @@ def growth(
         Array([0.25, 4.  ], dtype=float64)
     """
     _double(basis)
-    positive(eta=eta)
-    eta, c = jnp.broadcast_arrays(*(jnp.asarray(each, basis.values.dtype) for each in (eta, c)))
+    eta = arguments.real("eta", eta, low=0, strict=True)
+    eta, c = jnp.broadcast_arrays(*(each.astype(basis.values.dtype) for each in (eta, _share(c))))
     beta = None if beta is None else _momentum(beta, eta.dtype)
     found = _each(_Growth(basis, beta, steps, tolerance), (eta.ravel(), c.ravel()))
     return jax.tree.map(lambda leaf: leaf.reshape(eta.shape), found)
@@ -195,10 +198,16 @@ def _lanczos(operator: eqx.Module, start: Array, steps: int, tolerance: float) -
     return found.values[0], found.residuals[0], jnp.asarray(found.iterations), reason == Reason.CONVERGED
 
 
-def _momentum(beta: ArrayLike, dtype) -> Array:
-    if not isinstance(beta, Tracer) and not 0 <= beta < 1:  # type: ignore[operator]
-        raise ValueError(f"momentum beta = {beta}, but it must be at least 0 and below 1")
-    return jnp.asarray(beta, dtype)
+def _momentum(beta: ArrayLike | Sequence, dtype) -> Array:
+    beta = arguments.real("beta", beta, low=0)
+    if not isinstance(beta, Tracer) and not (np.asarray(beta) < 1).all():
+        raise ValueError(f"beta = {beta} is not allowed: the momentum beta must be at least 0 and below 1")
+    return beta.astype(dtype)
+
+
+def _share(c: ArrayLike | Sequence) -> Array:
+    """The noise of batches, checked."""
+    return arguments.real("c", c, low=0, high=1)
 
 
 def _feedback(basis: Modes, eta: Array, c: Array, beta: Array, rho: Array) -> Threshold:
@@ -214,19 +223,58 @@ def _feedback(basis: Modes, eta: Array, c: Array, beta: Array, rho: Array) -> Th
     has the eigenvalue 1. It keeps positive semidefinite matrices so, and its spectral radius falls as rho rises above the
     growth rate of the mean.
     """
+    return _answer(basis, eta, c, beta, rho)[0]
+
+
+def _answer(basis: Modes, eta: Array, c: Array, beta: Array, rho: Array) -> tuple[Threshold, Array]:
+    """The spectral radius of that map, and its eigenmatrix."""
+    kick, gain = _kick(basis, eta, c), _gain(basis, eta, beta, rho)
+    return _power(lambda m: gain * kick(m), jnp.diag((basis.values > 0).astype(basis.values.dtype)))
+
+
+def _kick(basis: Modes, eta: Array, c: Array) -> Callable[[Array], Array]:
+    h = basis.values
+    inside = (h > 0)[:, None] & (h > 0)[None, :]
+    return lambda m: jnp.where(inside, eta**2 * c * (average(basis.rows, m) - h[:, None] * m * h[None, :]), 0)
+
+
+def _gain(basis: Modes, eta: Array, beta: Array, rho: Array) -> Array:
     h = basis.values
     inside = (h > 0)[:, None] & (h > 0)[None, :]
     j = _mean_maps(h, eta, beta)
     pairs = jnp.einsum("iab,jcd->ijacbd", j, j).reshape(h.size, h.size, 4, 4)
     one = jnp.broadcast_to(jnp.eye(4, dtype=h.dtype), pairs.shape)
     gap = jnp.where(inside[:, :, None, None], rho * one - pairs, one)
-    gain = jnp.linalg.solve(gap, jnp.ones((h.size, h.size, 4, 1), h.dtype))[:, :, 0, 0]
+    return jnp.linalg.solve(gap, jnp.ones((h.size, h.size, 4, 1), h.dtype))[:, :, 0, 0]
 
-    def step(m):
-        m = gain * eta**2 * c * (average(basis.rows, m) - h[:, None] * m * h[None, :])
-        return jnp.where(inside, m, 0)
 
-    return _power(step, jnp.diag((h > 0).astype(h.dtype)))
+@eqx.filter_custom_jvp
+def _crossing(unknown: int, *given: Any) -> Array:
+    """Of (basis, eta, c, beta, rho) the unknown one, found before, as a function of the others: where the feedback is 1."""
+    return given[unknown]
+
+
+@_crossing.def_jvp
+def _crossing_jvp(primals, tangents):
+    r"""The eigenvalue changes by $\langle A m, d(g A) m \rangle / \langle A m, m \rangle$, with A the kick and g the gain."""
+    unknown, *given = primals
+    basis, eta, c, *_ = given
+    m, pull = refuse_derivative(
+        (found := _answer(*given)[1], _kick(basis, eta, c)(found)),
+        "the second derivative of a threshold with momentum is not implemented: take finite differences of the first",
+    )
+
+    size = jnp.vdot(pull, m)  # 0 without noise, when the crossing is not read
+
+    def quotient(basis, eta, c, beta, rho):
+        return jnp.vdot(pull, _gain(basis, eta, beta, rho) * _kick(basis, eta, c)(m)) / jnp.where(size > 0, size, 1)
+
+    slope = jax.grad(lambda x: quotient(*(*given[:unknown], x, *given[unknown + 1 :])))(given[unknown])
+    changes = [None if place == unknown else change for place, change in enumerate(tangents[1:])]
+    if not jax.tree.leaves(changes):
+        return given[unknown], jnp.zeros_like(given[unknown])
+    moved = eqx.filter_jvp(quotient, tuple(given), tuple(changes))[1]
+    return given[unknown], -moved / jnp.where(slope != 0, slope, 1)
 
 
 def _mean_maps(h: Array, eta: Array, beta: Array) -> Float[Array, "r 2 2"]:
@@ -234,7 +282,9 @@ def _mean_maps(h: Array, eta: Array, beta: Array) -> Float[Array, "r 2 2"]:
     return jnp.stack([jnp.stack([1 - eta * h, momentum], -1), jnp.stack([-eta * h, momentum], -1)], 1)
 
 
-def _power(step: Callable[[Array], Array], start: Array, limit: int = 5000, tolerance: float = 1e-11) -> Threshold:
+def _power(
+    step: Callable[[Array], Array], start: Array, limit: int = 5000, tolerance: float = 1e-11
+) -> tuple[Threshold, Array]:
     """The spectral radius of a map that keeps positive semidefinite matrices so, by plain iteration from the identity.
 
     Successive values approach it like a geometric series, of which the rest is added (Aitken).
@@ -256,8 +306,8 @@ def _power(step: Callable[[Array], Array], start: Array, limit: int = 5000, tole
 
     start = start / jnp.maximum(jnp.linalg.norm(start), 1e-300)
     zero = jnp.zeros((), start.dtype)
-    _, size, change, rest, count = jax.lax.while_loop(go, body, (start, zero, zero, zero, jnp.int32(0)))
-    return Threshold(size + rest, jnp.abs(rest), count, jnp.abs(change) <= tolerance * size)
+    m, size, change, rest, count = jax.lax.while_loop(go, body, (start, zero, zero, zero, jnp.int32(0)))
+    return Threshold(size + rest, jnp.abs(rest), count, jnp.abs(change) <= tolerance * size), m
 
 
 def _bisect(below: Callable[[Array], Threshold], low: Array, high: Array, above_is_one: bool, halvings: int = 60):
@@ -281,9 +331,12 @@ def _critical_momentum(basis: Modes, c: Array, *, beta: Array) -> Threshold:
     nothing = h[-1] <= 0
     limit = 2 * (1 + beta) / jnp.where(nothing, 1, h[-1])
     one = jnp.ones((), h.dtype)
-    found = _bisect(lambda eta: _feedback(basis, eta, c, beta, one), jnp.zeros_like(limit), limit, True)
+    held = jax.lax.stop_gradient((basis, c, beta, limit))
+    found = _bisect(lambda eta: _feedback(held[0], eta, held[1], held[2], one), jnp.zeros_like(limit), held[3], True)
     still = nothing | (c <= 0)
-    value = jnp.where(nothing, jnp.inf, jnp.where(c > 0, found.value, limit))
+    mean = (c <= 0) | (found.value >= (1 - 1e-12) * limit)  # the noise does not matter, but the mean
+    value = _crossing(1, basis, jnp.where(mean, held[3] / 2, found.value), c, beta, one)
+    value = jnp.where(nothing, jnp.inf, jnp.where(mean, limit, value))
     return Threshold(value, jnp.where(still, 0, found.error), found.iterations, found.converged | still)
 
 
@@ -292,14 +345,18 @@ def _growth_momentum(basis: Modes, eta: Array, c: Array, beta: Array) -> Thresho
     j = _mean_maps(h, eta, beta)
     half, product = (j[:, 0, 0] + j[:, 1, 1]) / 2, jnp.full_like(h, beta)  # trace / 2 and determinant
     under = half**2 - product
-    each = jnp.where(under < 0, product, (jnp.abs(half) + jnp.sqrt(jnp.maximum(under, 0))) ** 2)
+    root = jnp.where(under > 0, jnp.sqrt(jnp.where(under > 0, under, 1)), 0)
+    each = jnp.where(under < 0, product, (jnp.abs(half) + root) ** 2)
     mean = jnp.where(h > 0, each, 0).max()
     norms = jnp.where(h > 0, (j**2).sum(axis=(1, 2)), 0).max()
     fourth = (jnp.einsum("nkr,nlr->nkl", basis.rows, basis.rows) ** 2).sum() / basis.n
     high = norms + 2 * eta**2 * c * fourth  # |T| in the trace norm
-    found = _bisect(lambda rho: _feedback(basis, eta, c, beta, rho), mean, high, False)
+    held = jax.lax.stop_gradient((basis, eta, c, beta))
+    found = _bisect(lambda rho: _feedback(*held, rho), *jax.lax.stop_gradient((mean, high)), False)
     still, nothing = (h[-1] <= 0) | (c <= 0), h[-1] <= 0
-    value = jnp.where(nothing, 1, jnp.where(c > 0, found.value, mean))
+    quiet = (c <= 0) | (found.value <= (1 + 1e-12) * mean)  # the noise does not matter, but the mean
+    value = _crossing(4, basis, eta, c, beta, jnp.where(quiet, 2 * high + 1, found.value))
+    value = jnp.where(nothing, 1, jnp.where(quiet, mean, value))
     return Threshold(value, jnp.where(still, 0, found.error), found.iterations, found.converged | still)
 
 
@@ -311,7 +368,7 @@ class Bounds(NamedTuple):
     descent: Float[Array, "..."]  # 2 / lambda_max: of gradient descent, and of the mean of SGD
 
 
-def bounds(of: Sizes, c: ArrayLike, outputs: int = 1) -> Bounds:
+def bounds(of: Sizes, c: ArrayLike | Sequence, outputs: int = 1) -> Bounds:
     r"""Necessary conditions, from $\langle I, T(I) \rangle \le \langle I, I \rangle$; elementwise in c.
 
     For B > 1 tr(G) <= 2 / eta is not implied: with replacement it is tr(G) <= 2 B / eta.
@@ -324,6 +381,9 @@ def bounds(of: Sizes, c: ArrayLike, outputs: int = 1) -> Bounds:
     Returns:
         learning rates above which the minimum is not stable, each in the shape of c.
 
+    Raises:
+        ValueError: c outside [0, 1], or outputs below 1.
+
     Source:
         Wu and Su (2023).
 
@@ -333,7 +393,7 @@ def bounds(of: Sizes, c: ArrayLike, outputs: int = 1) -> Bounds:
         >>> [float(eta.round(9)) for eta in stability.bounds(stability.sizes(jnp.eye(4)), 1.0)]
         [2.0, 2.0, 8.0]
     """
-    c = jnp.asarray(c, of.trace.dtype)
+    c, outputs = _share(c).astype(of.trace.dtype), arguments.whole("outputs", outputs, 1)
     square = (1 - c) * of.frobenius**2
     return Bounds(
         2 * of.trace / (square + c * of.fourth),
@@ -349,7 +409,7 @@ class Limits(NamedTuple):
     descent: Float[Array, "..."]  # eta lambda_max / 2 is at most this
 
 
-def limits(c: ArrayLike, outputs: int = 1, beta: ArrayLike = 0.0) -> Limits:
+def limits(c: ArrayLike | Sequence, outputs: int = 1, beta: ArrayLike | Sequence = 0.0) -> Limits:
     r"""The bounds that need nothing of G, elementwise in c: $\eta\, \mathrm{tr}(G) / 2 \le k / c$ and
     $\eta \lambda_{\max} / 2 \le 1 + \beta$.
 
@@ -364,6 +424,9 @@ def limits(c: ArrayLike, outputs: int = 1, beta: ArrayLike = 0.0) -> Limits:
     Returns:
         both limits, in units of 2 / eta.
 
+    Raises:
+        ValueError: c outside [0, 1], momentum outside [0, 1), outputs below 1.
+
     Source:
         Wu and Su (2023).
 
@@ -373,12 +436,15 @@ def limits(c: ArrayLike, outputs: int = 1, beta: ArrayLike = 0.0) -> Limits:
         >>> float(found.trace), float(found.descent)
         (4.0, 1.0)
     """
-    c, beta = jnp.broadcast_arrays(jnp.asarray(c, float), jnp.asarray(beta, float))
+    arguments.whole("outputs", outputs, 1)
+    c, beta = jnp.broadcast_arrays(_share(c).astype(float), _momentum(beta, float))
     none = (c <= 0) | (beta > 0)
     return Limits(jnp.where(none, jnp.inf, outputs / jnp.where(none, 1, c)), 1 + beta)
 
 
-def loss_bound(frobenius: ArrayLike, batch: ArrayLike, mu: ArrayLike) -> Float[Array, "..."]:
+def loss_bound(
+    frobenius: ArrayLike | Sequence, batch: ArrayLike | Sequence, mu: ArrayLike | Sequence
+) -> Float[Array, "..."]:
     r"""$\sqrt{B / \mu} / \|G\|_F$: above it the loss grows where the alignment stays at least $\mu$.
 
     Args:
@@ -389,6 +455,9 @@ def loss_bound(frobenius: ArrayLike, batch: ArrayLike, mu: ArrayLike) -> Float[A
     Returns:
         a learning rate, elementwise.
 
+    Raises:
+        ValueError: a number that is not positive.
+
     Source:
         Wu, Wang and Su (2022).
 
@@ -397,7 +466,11 @@ def loss_bound(frobenius: ArrayLike, batch: ArrayLike, mu: ArrayLike) -> Float[A
         >>> float(stability.loss_bound(2.0, 4, 1.0))
         1.0
     """
-    return jnp.sqrt(jnp.asarray(batch) / jnp.asarray(mu)) / jnp.asarray(frobenius)
+    frobenius, batch, mu = (
+        arguments.real(name, value, low=0, strict=True)
+        for name, value in (("frobenius", frobenius), ("batch", batch), ("mu", mu))
+    )
+    return jnp.sqrt(batch / mu) / frobenius
 
 
 def _double(basis: Modes) -> None:

@@ -35,11 +35,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.numerics import Loop, Method, Reason, pure, random
-from lab.stability.gradients import Predict, Tree, alignment, call, gram, join, part, residuals
+from lab.numerics import Loop, Method, Reason, arguments, pure, random
+from lab.stability.gradients import Predict, Tree, alignment, call, gram, join, part, residuals, samples
 from lab.stability.lanczos import as_tree, ritz, tridiagonal
 from lab.stability.models import Data
-from lab.stability.moments import positive
 
 type Optimizer = optax.GradientTransformation | optax.GradientTransformationExtraArgs
 type Sampling = Literal["replacement", "without", "reshuffle", "full"] | str
@@ -303,7 +302,8 @@ def train(
 ) -> Training:
     r"""Train one model by $v \leftarrow \beta v - \eta \nabla L_S(\theta)$, $\theta \leftarrow \theta + v$.
 
-    It works under ``vmap`` with ``pure``; for many runs at once see ``sweep``.
+    It works under ``vmap`` with ``pure``; for many runs at once see ``sweep``. With ``pure`` the result is differentiable in
+    parameters, data and settings, through all steps: reverse mode needs memory for each of them.
     Memory O(parameters + every * batch), at a record O(measured * parameters).
 
     Args:
@@ -367,9 +367,11 @@ def prepare(
     key, params, data: Data, settings: Settings, predict, sampling, steps, every, batch, track, measured, optimizer=None
 ) -> Work:
     """What ``train`` hands to the loop, checked. Arguments as there."""
-    if steps < 1 or every < 1 or steps % every:
+    arguments.whole("steps", steps, 1)
+    if steps % arguments.whole("every", every, 1):
         raise ValueError(f"steps = {steps} and every = {every}, but steps must be a positive multiple of every")
-    positive(learning_rate=settings.learning_rate)
+    arguments.real("learning_rate", settings.learning_rate, low=0, strict=True)
+    data = data._replace(**{name: samples(name, each) for name, each in data._asdict().items() if each is not None})
     n, size = data.x.shape[0], settings.batch_size
     if sampling == "full":
         batch = n
@@ -407,7 +409,7 @@ def prepare(
         raise ValueError(f"cannot track {', '.join(unknown)} here; there are {', '.join((*able, 'sharpness'))}")
     if "loss" not in wanted:
         wanted = ("loss", *wanted)
-    measured = min(n, max(1, 2000 // outputs) if measured is None else measured)
+    measured = min(n, max(1, 2000 // outputs) if measured is None else arguments.whole("measured", measured, 1))
     free, fixed, rest = parts.free, parts.fixed, parts.rest
     return Work(
         key, free, fixed, rest, predict, data, settings, steps, every, batch, sampling, wanted, measured, optimizer
@@ -492,6 +494,7 @@ SWEEP = Method(_sweep_init, _sweep_step, _sweep_done, _sweep_measure)
 
 
 @chosen
+@arguments.arrays(learning_rates=arguments.POSITIVE)
 def sweep(
     keys: Array,
     make: Callable[[Any], tuple[Tree, Data]],
@@ -551,7 +554,8 @@ def sweep(
         >>> ran.params.shape, ran.params[0, 0].tolist()
         ((1, 2, 2), [0.25, 0.0])
     """
-    positive(learning_rates=learning_rates)
+    if not len(batch_sizes):
+        raise ValueError("batch_sizes is empty: at least one batch size is needed")
     params, data = jax.vmap(make)(keys)
     one, first = jax.tree.map(lambda leaf: leaf[0], (params, data))
     parts = part(params)

@@ -2,10 +2,14 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from derivatives.entries import Case, check_gradient, check_refusal
 
 from lab.numerics.differentiation import NotDifferentiableError, refuse_derivative
+from lab.numerics.neighbours import nearest
+from lab.numerics.projections import share, simplex, sparse_simplex
+from lab.numerics.quantiles import quantiles
 
 
 def test_a_silent_zero_and_a_wrong_factor_are_found():
@@ -26,3 +30,42 @@ def test_a_refused_derivative_raises_at_trace_time(wrapped):
         with pytest.raises(NotDifferentiableError, match="signs jump"):
             mode(jnp.asarray([2.0]))
     assert jax.grad(lambda y: (y * function(jnp.ones(1))).sum())(1.0) == 1.0  # what the derivative does not reach
+
+
+def _columns(rng):
+    return {"v": jnp.asarray(rng.normal(size=(6, 2))), "b": 0.5 + jnp.asarray(rng.random(2))}
+
+
+SHARED = {
+    "simplex": Case(lambda rng: (simplex, _columns(rng)), ("v", "b")),
+    "sparse_simplex": Case(lambda rng: (lambda v, b: sparse_simplex(v, b, jnp.int32(2)), _columns(rng)), ("v", "b")),
+    "share": Case(lambda rng: (lambda u: share(u, jnp.int32(2)), {"u": 0.1 + rng.random((6, 2))}), ("u",)),
+    "nearest": Case(
+        lambda rng: (
+            lambda x, candidates: nearest(x, candidates, 2).distance,
+            {"x": jnp.asarray(rng.normal(size=(3, 2))), "candidates": jnp.asarray(rng.normal(size=(5, 2)))},
+        ),
+        ("x", "candidates"),
+    ),
+    "quantiles": Case(
+        lambda rng: (lambda values: quantiles(values, (0.3, 0.8)), {"values": rng.random((2, 5))}), ("values",)
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "argument"), [(name, each) for name, case in SHARED.items() for each in case.gradient]
+)
+def test_what_fields_share_is_differentiable_in_both_modes(name, argument):
+    check_gradient(SHARED[name], argument)
+
+
+def test_a_distance_of_equal_points_has_the_derivative_zero():
+    slope = jax.grad(lambda x: nearest(x, jnp.zeros((1, 2))).distance.sum())(jnp.array([[0.0, 0.0], [3.0, 4.0]]))
+    np.testing.assert_allclose(slope, [[0.0, 0.0], [0.6, 0.8]], atol=1e-15)
+
+
+def test_levels_of_quantiles_lie_between_0_and_1():
+    with pytest.raises(ValueError, match=r"levels = 1\.5 is not allowed"):
+        quantiles(jnp.ones(3), (1.5,))

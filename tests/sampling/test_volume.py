@@ -165,7 +165,7 @@ def test_bad_rules(line):
         (lambda: Volume(9), "n = 9, but volume-rescaled sampling needs at least m = 10"),
         (lambda: Repeated.to(25, line), "no multiple of the 10 points of one design.* take n = 20 or 30"),
         (lambda: Repeated(Projection(), 0), "r = 0"),
-        (lambda: Independent(0), "n >= 1"),
+        (lambda: Independent(0), "n = 0"),
         (lambda: Independent(5, 1.5), "t = 1.5"),
         (lambda: Conditioned(Projection(), 1.0), "delta = 1.0, but must lie strictly between"),
         (lambda: Thinned(Projection(), 0.0), "delta = 0.0"),

@@ -303,7 +303,7 @@ def test_alignment_and_chunks_against_dense():
 @pytest.mark.parametrize("noise", [stability.noise, moments.share_of_noise])
 def test_a_batch_that_nobody_can_draw_is_refused(noise):
     for batch, way, why in ((0, True, "at least 1"), (-2, False, "at least 1"), (7, False, "at most n = 6")):
-        with pytest.raises(ValueError, match=f"batch = {batch}, but .*{why}"):
+        with pytest.raises(ValueError, match=f"batch = {batch}.*{why}"):
             noise(6, batch, way)
     assert noise(6, 7, True) == 1 / 7
     assert noise(6, 6, False) == 0
@@ -320,7 +320,7 @@ def test_bad_input_and_edges():
     assert stability.noise(1, 1, False) == 0
     with pytest.raises(ValueError, match="eta = "):
         stability.growth(stability.modes_of(a), 0.0, 1.0)
-    with pytest.raises(ValueError, match="not all finite"):
+    with pytest.raises(ValueError, match="a must be finite"):
         stability.modes_of(a.at[0, 0, 0].set(jnp.nan))
     with pytest.raises(ValueError, match="float64"):
         stability.critical(stability.modes_of(a.astype(jnp.float32)), 1.0)
