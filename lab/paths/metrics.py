@@ -97,7 +97,6 @@ def _alike(x: Array, y: Array) -> None:
         raise ValueError(f"the points have shapes {x.shape} and {y.shape}, but (n, d) and (m, d) are needed")
 
 
-@arrays()
 def sliced_wasserstein(
     key: PRNGKeyArray, x: Float[Array, "n d"], y: Float[Array, "m e"], projections: int = 256
 ) -> Estimate:
