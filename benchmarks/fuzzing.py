@@ -21,7 +21,8 @@ def refused(name: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> N
     try:
         found = call(*args, **kwargs)
     except (ValueError, TypeError) as error:
-        assert name in str(error), f"the error does not name {name}: {error}"
+        if name not in str(error):
+            raise AssertionError(f"the error does not name {name}: {error}") from error
         return
     raise AssertionError(f"accepted although {name} is invalid: {str(found)[:80]}")
 

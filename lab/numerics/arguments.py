@@ -4,13 +4,13 @@ import inspect
 import numbers
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import AbstractArray, Bool, Float
+from jaxtyping import AbstractArray, Bool, Float, Int
 
 from lab import precision
 from lab.choices import parts
@@ -121,7 +121,11 @@ class Range(NamedTuple):
 POSITIVE, NOT_NEGATIVE, ANY = Range(low=0, strict=True), Range(low=0), Range(finite=False)
 
 
-def arrays(**ranges: Range) -> Callable:
+class _Decorator(Protocol):
+    def __call__[**P, R](self, function: Callable[P, R], /) -> Callable[..., R]: ...
+
+
+def arrays(**ranges: Range) -> _Decorator:
     """Decorate a function: its array arguments may be lists, and their shapes and values are checked.
 
     The annotations are the rule: an argument annotated ``Float[Array, "n d"]`` becomes a floating-point array of two axes;
@@ -146,7 +150,7 @@ def arrays(**ranges: Range) -> Callable:
         ...     total([1, 2], [3, 4, 5])
         ... except ValueError as error:
         ...     print(error)
-        y has shape (3,): shape (n) is needed, with n = 2
+        y has shape (3,): shape (n) is needed, with n = 2 as in x
     """
 
     def decorate[**P, R](function: Callable[P, R]) -> Callable[..., R]:
@@ -164,7 +168,7 @@ def arrays(**ranges: Range) -> Callable:
                     bound.arguments[name] = array = _array(name, value, kind, ranges.get(name, Range()), dtype)
                     _check_axes(name, array.shape, kind.dim_str, sizes)
                 elif name in ranges and isinstance(value, numbers.Real | np.ndarray | jax.Array | Sequence):
-                    real(name, value, (), low=ranges[name].low, high=ranges[name].high, strict=ranges[name].strict)
+                    real(name, value, low=ranges[name].low, high=ranges[name].high, strict=ranges[name].strict)
             return function(*bound.args, **bound.kwargs)  # type: ignore[arg-type]
 
         return checked
@@ -175,7 +179,7 @@ def arrays(**ranges: Range) -> Callable:
 def _kind(annotation: Any) -> Any:
     """The array type of an annotation, also of one that may be None."""
     kinds = [part for part in parts(annotation) if isinstance(part, type) and issubclass(part, AbstractArray)]
-    return kinds[0] if kinds else None
+    return kinds[0] if kinds and kinds[0].dtype in (Float, Int, Bool) else None
 
 
 def _is_floating(value: Any) -> bool:
@@ -207,14 +211,14 @@ def _check_axes(name: str, shape: tuple[int, ...], wanted: str, sizes: dict[str,
     if many and len(shape) >= least:
         end = len(shape) - (len(axes) - many[0] - 1)
         found[many[0] : end] = [tuple(shape[many[0] : end])]
-    fits = len(found) == len(axes)
+    before, fits = dict(sizes), len(found) == len(axes)
     for axis, size in zip(axes, found, strict=fits):
         if axis.isdecimal():
             fits &= size == int(axis)
         elif axis.lstrip("*").isidentifier():
-            fits &= sizes.setdefault(axis, size) == size
+            fits &= sizes.setdefault(axis, (size, name))[0] == size
     if not fits:
-        known = [f"{axis} = {sizes[axis]}" for axis in dict.fromkeys(axes) if axis in sizes]
+        known = ["{} = {} as in {}".format(axis, *before[axis]) for axis in dict.fromkeys(axes) if axis in before]
         beside = f", with {', '.join(known)}" if known else ""
         raise ValueError(f"{name} has shape {shape}: shape ({', '.join(axes)}) is needed{beside}")
 

@@ -32,7 +32,8 @@ def refuse_derivative[T](values: T, message: str) -> T:
         NotDifferentiableError: if a derivative with respect to the values is requested.
     """
     guarded, rest = eqx.partition(values, eqx.is_inexact_array)
-    return eqx.combine(jax.tree.map(lambda x: _guard(message, jnp.asarray(x)), guarded), rest)
+    held = jax.tree.map(lambda x: _guard(message, x) if isinstance(x, Tracer) else jnp.asarray(x), guarded)
+    return eqx.combine(held, rest)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))

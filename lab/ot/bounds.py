@@ -5,9 +5,11 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from lab.choices import chosen
+from lab.numerics.arguments import NOT_NEGATIVE, POSITIVE, Range, arrays, whole
 from lab.numerics.jit import jit
 from lab.ot.problem import Problem
 from lab.ot.rounding import round_plan
@@ -23,6 +25,15 @@ class Bounds(NamedTuple):
     upper: Float[Array, ""]
 
 
+def _check_k(k: Count, m: int) -> None:
+    if not isinstance(k, Tracer):
+        whole("k", int(k) if isinstance(k, jax.Array) and k.dtype.kind in "iu" else k, 1, m)
+
+
+_STRENGTH = {"gamma": POSITIVE, "linear_program": Range()}
+
+
+@arrays(**_STRENGTH)
 def bounds(problem: Problem, linear_program: Scalar, gamma: Scalar, k: Count) -> Bounds:
     r"""Bounds on the value of k-sparse transport from the value LP of the linear program.
 
@@ -44,6 +55,7 @@ def bounds(problem: Problem, linear_program: Scalar, gamma: Scalar, k: Count) ->
     References: Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023; Blondel, Seguy, Rolet,
         Smooth and Sparse Optimal Transport, AISTATS 2018.
     """
+    _check_k(k, problem.a.size)
     return _bounds(problem, linear_program, gamma, jnp.asarray(k))
 
 
@@ -58,6 +70,7 @@ def _bounds(problem: Problem, linear_program: Scalar, gamma: Scalar, k: Array) -
     return Bounds(linear_program + gamma * lower, linear_program + gamma * upper)
 
 
+@arrays()
 def k_support_norm(t: Float[Array, " m"], k: Count) -> Float[Array, ""]:
     r"""The k-support norm, whose unit ball is the convex hull of the k-sparse vectors of the Euclidean unit ball.
 
@@ -71,11 +84,13 @@ def k_support_norm(t: Float[Array, " m"], k: Count) -> Float[Array, ""]:
 
     References: Argyriou, Foygel, Srebro, Sparse prediction with the k-support norm, NeurIPS 2012, proposition 2.1.
     """
+    _check_k(k, t.size)
     squared = _k_support_squared(t, k)
     positive = squared > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1)), 0)  # grad at 0 is 0, not NaN
 
 
+@arrays(plan=NOT_NEGATIVE, gamma=POSITIVE)
 def relaxed_primal(plan: Float[Array, "m n"], cost: Float[Array, "m n"], gamma: Scalar, k: Count) -> Float[Array, ""]:
     r"""The objective that the k-sparse dual solves: the primal with the biconjugate in place of the regularizer.
 
@@ -88,9 +103,11 @@ def relaxed_primal(plan: Float[Array, "m n"], cost: Float[Array, "m n"], gamma: 
 
     References: Liu, Puigcerver, Blondel, Sparsity-Constrained Optimal Transport, ICLR 2023.
     """
+    _check_k(k, plan.shape[0])
     return jnp.sum(plan * cost) + gamma / 2 * jnp.sum(jax.vmap(_k_support_squared, (1, None))(plan, k))
 
 
+@arrays(value=Range(), plan=NOT_NEGATIVE, gamma=POSITIVE)
 def duality_gap(
     problem: Problem, value: Scalar, plan: Float[Array, "m n"], gamma: Scalar, k: Count
 ) -> Float[Array, ""]:
@@ -110,6 +127,7 @@ def duality_gap(
     return relaxed_primal(feasible, problem.cost, gamma, k) - value
 
 
+@arrays(gap=NOT_NEGATIVE, epsilon=POSITIVE)
 def vertex_bound(problem: Problem, gap: Scalar, epsilon: Scalar) -> Float[Array, ""]:
     r"""How far the entropic plan can be from the optimal vertex, in L1, when epsilon is small against the vertex gap.
 
@@ -127,6 +145,9 @@ def vertex_bound(problem: Problem, gap: Scalar, epsilon: Scalar) -> Float[Array,
     Returns:
         the bound, in units of mass.
 
+    Raises:
+        ValueError: a negative gap, or an epsilon that is not positive.
+
     Source:
         Tang et al., Accelerating Sinkhorn algorithm with sparse Newton iterations, ICLR 2024, its theorem at infinitely many
         sweeps.
@@ -143,6 +164,7 @@ def vertex_bound(problem: Problem, gap: Scalar, epsilon: Scalar) -> Float[Array,
     return jnp.where(relative > 1 + 2 * np.log(n), 6 * n**2 * mass * jnp.exp(-relative), jnp.inf)
 
 
+@arrays(plan=NOT_NEGATIVE)
 def second_singular_value(plan: Float[Array, "m n"]) -> Float[Array, ""]:
     r"""$s_2$ of $\mathrm{diag}(T1)^{-1/2}\, T\, \mathrm{diag}(T^\top 1)^{-1/2}$, in [0, 1]; its largest is 1.
 
@@ -156,6 +178,9 @@ def second_singular_value(plan: Float[Array, "m n"]) -> Float[Array, ""]:
 
     Returns:
         the second singular value, without unit.
+
+    Raises:
+        ValueError: a plan that is not a table of finite numbers of at least 0.
 
     Source:
         Knight, The Sinkhorn-Knopp algorithm: convergence and applications, SIMAX 2008.
@@ -182,6 +207,7 @@ class Rate(NamedTuple):
     sweeps_per_decade: Float[Array, ""]  # ln 10 / -ln s_2^2, sweeps for a tenth of the error
 
 
+@arrays(plan=NOT_NEGATIVE)
 def sinkhorn_rate(plan: Float[Array, "m n"]) -> Rate:
     r"""How fast Sinkhorn's sweeps converge near the optimum, from the optimal plan.
 
@@ -192,6 +218,9 @@ def sinkhorn_rate(plan: Float[Array, "m n"]) -> Rate:
 
     Returns:
         a ``Rate``: $s_2$, the spectral gap $1 - s_2^2$, and the sweeps a decade $\ln 10 / (-\ln s_2^2)$.
+
+    Raises:
+        ValueError: as ``second_singular_value``.
 
     Source:
         Knight, The Sinkhorn-Knopp algorithm: convergence and applications, SIMAX 2008.
@@ -210,6 +239,7 @@ def sinkhorn_rate(plan: Float[Array, "m n"]) -> Rate:
 
 
 @chosen
+@arrays()
 @jit
 def cost_unit(cost: Float[Array, "m n"], unit: Literal["mean", "largest", "one"] | str) -> Float[Array, ""]:
     """What strengths are counted in: the mean or the largest of the costs above the least, or the cost's own unit.
@@ -222,6 +252,7 @@ def cost_unit(cost: Float[Array, "m n"], unit: Literal["mean", "largest", "one"]
     return jnp.where(spread > 0, spread, 1.0)
 
 
+@arrays(linear_program=POSITIVE, gamma=POSITIVE)
 @jit
 def effective_strength(problem: Problem, linear_program: Scalar, gamma: Scalar) -> Float[Array, ""]:
     r"""The strength of the regularization without units, $\gamma \|b\|_2^2 / \mathrm{LP}$.

@@ -9,12 +9,15 @@ the gradient of a convex function, so that $A S A = T$ with A symmetric and posi
 References: Dowson, Landau, The Frechet distance between multivariate normal distributions, 1982; Gelbrich, 1990.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jax.typing import ArrayLike
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from lab.numerics import roots
+from lab.numerics.arguments import arrays, real
 from lab.numerics.jit import jit
 
 
@@ -26,21 +29,28 @@ class Bures(NamedTuple):
     source: Float[Array, " d"]  # mean
     target: Float[Array, " d"]  # mean
 
+    @arrays()
     def __call__(self, x: Float[Array, "*points d"]) -> Float[Array, "*points d"]:
-        """Where the points go."""
+        """Where the points go.
+
+        Raises:
+            ValueError: points of another dimension, or that are not finite.
+        """
+        if x.shape[-1:] != self.source.shape:
+            raise ValueError(f"x has shape {x.shape}, but the Gaussians have dimension {self.source.size}")
         source, target = (jnp.broadcast_to(mean, x.shape) for mean in (self.source, self.target))
         return target + (x - source) @ self.matrix
 
 
-@jit
-def bures(mean_a: ArrayLike, covariance_a: ArrayLike, mean_b: ArrayLike, covariance_b: ArrayLike) -> Bures:
+def bures(mean_a: Any, covariance_a: Any, mean_b: Any, covariance_b: Any) -> Bures:
     r"""$W_2^2$ between two Gaussians, and the optimal map from the first to the second.
 
     $$ W_2^2 = \|m - n\|^2 + \operatorname{tr}(S) + \operatorname{tr}(T)
        - 2 \operatorname{tr}\big((S^{1/2} T S^{1/2})^{1/2}\big) $$
 
-    Time O(d^3). Differentiable where the eigenvalues of both roots are distinct. The first covariance must be positive
-    definite for the map to exist; for the distance semi-definite is enough.
+    Time O(d^3). Differentiable where both covariances are positive definite, and NaN in them where one is singular: a root has
+    no derivative there. The first covariance must be positive definite for the map to exist; for the distance semi-definite is
+    enough.
 
     Args:
         mean_a: (d,), m.
@@ -52,7 +62,8 @@ def bures(mean_a: ArrayLike, covariance_a: ArrayLike, mean_b: ArrayLike, covaria
         a ``Bures``: W_2 squared, the matrix (d, d) of the map, and both means; called on points, it maps them.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: shapes that do not fit, values that are not finite, or a covariance that is not symmetric or has a negative
+            eigenvalue.
 
     Source:
         Dowson, Landau (1982); Gelbrich (1990).
@@ -65,21 +76,46 @@ def bures(mean_a: ArrayLike, covariance_a: ArrayLike, mean_b: ArrayLike, covaria
         >>> float(found.squared), found(jnp.asarray([1.0])).tolist()  # 3^2 + (2 - 1)^2, and 3 + 2 x
         (10.0, [5.0])
     """
-    given = mean_a, mean_b, covariance_a, covariance_b
-    dtype = jnp.promote_types(jnp.result_type(*given), jnp.float32)  # whole numbers become real ones
-    m, n, s, t = (jnp.asarray(x, dtype) for x in given)
+    m, s, n, t = (
+        real(name, value)
+        for name, value in (
+            ("mean_a", mean_a),
+            ("covariance_a", covariance_a),
+            ("mean_b", mean_b),
+            ("covariance_b", covariance_b),
+        )
+    )
     d = m.size
     if m.shape != (d,) or n.shape != (d,) or s.shape != (d, d) or t.shape != (d, d):
         raise ValueError(
             f"means of shapes {m.shape}, {n.shape} and covariances {s.shape}, {t.shape} are given, but one dimension is "
             "needed: means (d,) and covariances (d, d)"
         )
-    values, vectors = jnp.linalg.eigh(s)
-    values = jnp.sqrt(jnp.maximum(values, 0))
-    root = (vectors * values[None, :]) @ vectors.T
-    middle, axes = jnp.linalg.eigh(root @ t @ root)
-    middle = jnp.sqrt(jnp.maximum(middle, 0))
-    inverse = jnp.where(values > 0, 1 / jnp.where(values > 0, values, 1), 0)
-    half = (vectors * inverse[None, :]) @ vectors.T @ axes
-    squared = ((m - n) ** 2).sum() + jnp.trace(s) + jnp.trace(t) - 2 * middle.sum()
-    return Bures(jnp.maximum(squared, 0), (half * middle[None, :]) @ half.T, m, n)
+    check_covariance("covariance_a", s)
+    check_covariance("covariance_b", t)
+    dtype = jnp.promote_types(jnp.result_type(m, n, s, t), jnp.float32)
+    return _bures(*(each.astype(dtype) for each in (m, s, n, t)))
+
+
+@jit
+def _bures(m: Array, s: Array, n: Array, t: Array) -> Bures:
+    root = roots.root(s)
+    middle, inverse = roots.root(root @ t @ root), roots.inverse(root)
+    squared = ((m - n) ** 2).sum() + jnp.trace(s) + jnp.trace(t) - 2 * jnp.trace(middle)
+    return Bures(jnp.maximum(squared, 0), inverse @ middle @ inverse, m, n)
+
+
+def check_covariance(name: str, matrix: Array) -> None:
+    """Check that a matrix is symmetric and positive semi-definite to rounding, unless it is traced.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if isinstance(matrix, Tracer):
+        return
+    known = np.asarray(matrix, float)
+    rounding = 100 * max(float(jnp.finfo(matrix.dtype).eps), 1e-12) * max(len(known), 1) * np.abs(known).max(initial=0)
+    if np.abs(known - known.T).max(initial=0) > rounding:
+        raise ValueError(f"{name} is not symmetric: a covariance is")
+    if (least := float(np.linalg.eigvalsh(known).min(initial=0))) < -rounding:
+        raise ValueError(f"{name} has the eigenvalue {least:.3g}, but a covariance is positive semi-definite")

@@ -23,11 +23,15 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from lab.choices import chosen
+from lab.numerics.arguments import NOT_NEGATIVE, POSITIVE, arrays, real
+from lab.numerics.differentiation import needs_values
 from lab.numerics.jit import jit
+from lab.ot import derivatives
 from lab.ot.exact import linear_program
 from lab.ot.gaussian import bures
 from lab.ot.problem import Problem, from_points
@@ -38,6 +42,7 @@ type How = Literal["exact", "gaussian", "means"] | str
 
 
 @chosen
+@needs_values("Take lab.ot.bures of the moments of each class, or lab.ot.solve, which are differentiable.")
 def label_distances(x: Any, labels: Any, y: Any, others: Any, how: How = "exact") -> np.ndarray:
     """(classes, classes') squared 2-Wasserstein distances W between the clouds of each class; on the host.
 
@@ -91,7 +96,7 @@ def _clouds(name: str, points: Any, labels: Any) -> list[np.ndarray]:
     return [points[labels == label] for label in range(counts.size)]
 
 
-@jit
+@arrays(between=NOT_NEGATIVE, feature_weight=NOT_NEGATIVE, label_weight=NOT_NEGATIVE)
 def cost(
     x: Float[Array, "m d"],
     labels: Int[Array, " m"],
@@ -101,7 +106,23 @@ def cost(
     feature_weight: ArrayLike = 1.0,
     label_weight: ArrayLike = 1.0,
 ) -> Float[Array, "m n"]:
-    """C of all pairs, both terms halved. Time and memory O(m n d) at most."""
+    """C of all pairs, both terms halved. Time and memory O(m n d) at most.
+
+    Raises:
+        ValueError: shapes that do not fit, values that are not finite, negative weights, or labels that ``between`` lacks.
+    """
+    for name, given, size in (("labels", labels, between.shape[0]), ("others", others, between.shape[1])):
+        if not isinstance(given, Tracer) and ((given < 0) | (given >= size)).any():
+            raise ValueError(
+                f"{name} must be from 0 to {size - 1}, the classes of between, which has shape {between.shape}"
+            )
+    return _cost(x, labels, y, others, between, feature_weight, label_weight)
+
+
+@jit
+def _cost(
+    x: Array, labels: Array, y: Array, others: Array, between: Array, feature_weight: Any, label_weight: Any
+) -> Array:
     apart = jax.vmap(lambda p: ((p[None, :] - y) ** 2).sum(axis=1))(x)
     return (feature_weight * apart + label_weight * between[labels][:, others]) / 2
 
@@ -112,8 +133,12 @@ def shares(p: Any, source: Any) -> Float[Array, " m"]:
     Raises:
         ValueError: shares that are negative or do not sum to 1, or a source without points.
     """
-    given, of = np.asarray(p, float), np.asarray(source)
-    if given.ndim != 1 or not np.isfinite(given).all() or (given < 0).any() or abs(given.sum() - 1) > 1e-6:
+    of = np.asarray(source)
+    given: Any = p if isinstance(p, Tracer) else np.asarray(p, float)
+    known = not isinstance(p, Tracer)
+    if given.ndim != 1 or (
+        known and (not np.isfinite(given).all() or (given < 0).any() or abs(given.sum() - 1) > 1e-6)
+    ):
         raise ValueError(f"the shares are {given}, but numbers of at least 0 with sum 1 are needed")
     counts = np.bincount(of, minlength=given.size)
     if of.dtype.kind not in "iu" or counts.size > given.size or (counts == 0).any():
@@ -140,7 +165,7 @@ class Potential(NamedTuple):
     converged: Any
 
 
-@jit
+@arrays(p=NOT_NEGATIVE, epsilon=POSITIVE, b=NOT_NEGATIVE, tolerance=POSITIVE)
 def mixture(
     p: Float[Array, " sources"],
     matrix: Float[Array, "m n"],
@@ -157,7 +182,8 @@ def mixture(
        \partial_{p_i} \mathrm{OT}_\varepsilon = h_i = \langle f, \mu_i \rangle $$
 
     With ``own`` less half of that of $\mu_p$ to itself, whose share of the slopes is taken too. (Of the Sinkhorn divergence
-    this lacks what p does not change.) Under ``jit``, ``vmap`` over p, and ``grad`` in p by the envelope theorem.
+    this lacks what p does not change.) Works under ``jit``, ``vmap`` and ``grad``: all fields are differentiable in p, the
+    costs, b and epsilon by the implicit function theorem. It does not warn where it did not converge: see ``converged``.
 
     Args:
         p: (sources,) shares, see ``shares``.
@@ -171,6 +197,10 @@ def mixture(
     Returns:
         a ``Potential``: the value in units of the cost, f (m,), and the slopes (sources,).
 
+    Raises:
+        ValueError: shares or masses that are negative or do not sum to 1, shapes that do not fit, values that are not finite, a
+            source without points, or an epsilon that is not positive.
+
     Source:
         Just et al., LAVA, ICLR 2023; Kang et al., Performance scaling via optimal transport, NeurIPS 2023.
 
@@ -181,35 +211,74 @@ def mixture(
         >>> round(float(found.value), 6)  # to one point there is one plan: the mean cost
         1.0
     """
+    for name, mass in (("p", p), ("b", b)):
+        if mass is not None:
+            _check_total(name, mass)
+    if not isinstance(source, Tracer) and (np.bincount(np.maximum(source, 0), minlength=p.size) == 0).any():
+        raise ValueError(f"source must name each of the {p.size} sources of p: one has no points")
+    if not isinstance(source, Tracer) and ((source < 0) | (source >= p.size)).any():
+        raise ValueError(f"source must be from 0 to {p.size - 1}, the sources of p")
+    return _mixture(p, matrix, source, epsilon, b, own, tolerance)
+
+
+def _check_total(name: str, mass: Array) -> None:
+    if not isinstance(mass, Tracer) and abs(float(mass.sum()) - 1) > max(1e-6, 10 * float(jnp.finfo(mass.dtype).eps)):
+        raise ValueError(f"{name} sums to {float(mass.sum()):.9g}, but it must sum to 1: divide it by its sum")
+
+
+@jit
+def _mixture(p: Array, matrix: Array, source: Array, epsilon: Any, b: Any, own: Any, tolerance: Any) -> Potential:
     a = _shares(p, source)
     b = jnp.full(matrix.shape[1], 1 / matrix.shape[1], matrix.dtype) if b is None else b
     value, f, converged = _kl(a, b, matrix, epsilon, tolerance)
     if own is not None:
         inner, mine, also = _kl(a, a, own, epsilon, tolerance)
         value, f, converged = value - inner / 2, f - mine, converged & also
-    held = jax.lax.stop_gradient(f)
-    value = jax.lax.stop_gradient(value) + ((a - jax.lax.stop_gradient(a)) * held).sum()
-    h = _by_source(held, source, p.size)
+    h = _by_source(f, source, p.size)
     away = 1 - p
     calibrated = jnp.where(away > 0, (h - p @ h) / jnp.where(away > 0, away, 1), jnp.nan)
-    return Potential(value, held, h, h - h.mean(), calibrated, converged)
+    return Potential(value, f, h, h - h.mean(), calibrated, converged)
 
 
 def _kl(a: Array, b: Array, matrix: Array, epsilon: Any, tolerance: Any) -> tuple[Array, Array, Any]:
     """The value and the row potentials, at points without mass too; of equal sides the symmetric one."""
     epsilon = jnp.asarray(epsilon, matrix.dtype)
-    a, b = jax.lax.stop_gradient((a, b))
     problem, gamma = Problem(matrix, a, b), Entropic(epsilon)
-    tolerance = gamma.reachable(1e-9, problem) if tolerance is None else tolerance
-    found = solve(problem, gamma, method="sinkhorn", tolerance=tolerance)
+    held, strength = jax.lax.stop_gradient((problem, gamma))
+    tolerance = strength.reachable(1e-9, held) if tolerance is None else tolerance
+    found = solve(held, strength, method="sinkhorn", tolerance=tolerance)
 
     def entropy(mass: Array) -> Array:
         return jnp.where(mass > 0, mass * jnp.log(jnp.where(mass > 0, mass, 1.0)), 0.0).sum()
 
-    value = found.value - epsilon * (entropy(a) + entropy(b))
-    f = -epsilon * jax.nn.logsumexp((found.beta[None, :] - matrix) / epsilon, axis=1)
+    value = found.value - strength.gamma * (entropy(held.a) + entropy(held.b))
+    at = derivatives.implicit(problem, gamma, derivatives.Optimum(found.plan(), found.alpha, found.beta))
+    beta = jnp.where(b > 0, at.beta, -jnp.inf)  # of no mass
+    f = -epsilon * jax.nn.logsumexp((beta[None, :] - matrix) / epsilon, axis=1)
+    value = _value(a, b, matrix, epsilon, f, beta, value)
     # the constant that is free: so that <f, a> is half of the value, as of two equal sides
     return value, f + value / 2 - jnp.where(a > 0, a * f, 0.0).sum(), found.converged
+
+
+@jax.custom_jvp
+def _value(a: Array, b: Array, matrix: Array, epsilon: Array, f: Array, beta: Array, value: Array) -> Array:
+    """The value in its KL form, with its derivatives: potentials, plan and divergence."""
+    return value
+
+
+@_value.defjvp
+def _value_jvp(primals, tangents):
+    a, b, matrix, epsilon, f, beta, _ = primals
+    change_a, change_b, change, change_epsilon, *_ = tangents
+    # f and g of the KL form, where the plan is a b exp((f + g - C) / epsilon)
+    density = jax.nn.softmax((beta[None, :] - matrix) / epsilon, axis=1)
+    plan = a[:, None] * density
+    some = b > 0
+    g = jnp.where(some, jnp.where(some, beta, 0.0) - epsilon * jnp.log(jnp.where(some, b, 1.0)), 0.0)
+    logs = (f[:, None] + g[None, :] - matrix) / epsilon
+    divergence = jnp.where(plan > 0, plan * logs, 0.0).sum()
+    slope = f @ change_a + g @ change_b + (plan * change).sum() + divergence * change_epsilon
+    return _value(*primals), slope
 
 
 def _by_source(f: Array, source: Array, count: int) -> Array:
@@ -217,13 +286,14 @@ def _by_source(f: Array, source: Array, count: int) -> Array:
     return total / jnp.zeros(count, f.dtype).at[source].add(1)
 
 
+@needs_values("Take lab.ot.labelled.mixture, which has an entropy and is differentiable.")
 def exact_mixture(p: Any, matrix: Any, source: Any, b: Any = None) -> Potential:
     r"""The distance of a mixture of sources to a data set without an entropy, with its slopes in the shares.
 
     $$ \min_{\pi \in U(\mu_p, \nu)} \langle \pi, C \rangle, \qquad h_i = \langle f, \mu_i \rangle $$
 
-    By linear programming on the host. Where masses of both sides meet (p_i / n_i a multiple of 1 / n, say) the value has
-    several slopes, of which this is one.
+    By linear programming on the host; ``mixture`` is differentiable. Where masses of both sides meet (p_i / n_i a multiple of
+    1 / n, say) the value has several slopes, of which this is one.
 
     Args:
         p: (sources,) shares, at least 0 and of sum 1.
@@ -235,7 +305,7 @@ def exact_mixture(p: Any, matrix: Any, source: Any, b: Any = None) -> Potential:
         a ``Potential``: the value in units of the cost, f (m,), and the slopes (sources,).
 
     Raises:
-        ValueError: as ``shares``, or what does not fit.
+        ValueError: as ``shares``, what does not fit, or masses b that are negative or do not sum to 1.
 
     Source:
         Just et al., LAVA, ICLR 2023; Kang et al., Performance scaling via optimal transport, NeurIPS 2023.
@@ -247,10 +317,15 @@ def exact_mixture(p: Any, matrix: Any, source: Any, b: Any = None) -> Potential:
         (3.0, [-2.0, 2.0])
     """
     a = shares(p, source)
-    matrix, of = jnp.asarray(matrix, float), jnp.asarray(source)
+    matrix, of = real("matrix", matrix).astype(float), jnp.asarray(source)
     if matrix.ndim != 2 or matrix.shape[0] != a.size:
         raise ValueError(f"the costs have shape {matrix.shape}, but a row for each of the {a.size} points is needed")
-    b = jnp.full(matrix.shape[1], 1 / matrix.shape[1]) if b is None else jnp.asarray(b, float)
+    b = (
+        jnp.full(matrix.shape[1], 1 / matrix.shape[1])
+        if b is None
+        else real("b", b, matrix.shape[1:], low=0).astype(float)
+    )
+    _check_total("b", b)
     found = linear_program(Problem(matrix, a, b), centred=False)
     f = (matrix - found.beta[None, :]).min(axis=1)
     given = jnp.asarray(p, float)

@@ -30,6 +30,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.numerics import Loop, pure, random, tell
+from lab.numerics.arguments import arrays, real, whole
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.numerics.lessons import Learning
 from lab.numerics.lessons import learn as lesson
@@ -230,6 +232,10 @@ def learn(
         >>> bool(abs(found.map(jax.numpy.asarray(x)) - y).max() < 0.1)  # it begins at the Gaussian one
         True
     """
+    source, target, strength, conservative, learning_rate, fit_epsilon, gap_epsilon = refuse_derivative(
+        (source, target, strength, conservative, learning_rate, fit_epsilon, gap_epsilon),
+        "lab.ot.maps.learn has no derivative: a training does not end at a minimum; differentiate Objective.loss",
+    )
     objective = prepare(
         key,
         source,
@@ -244,8 +250,7 @@ def learn(
         batch=batch,
         tolerance=tolerance,
     )
-    if steps < 1:
-        raise ValueError(f"steps = {steps}, but at least 1 is needed")
+    whole("steps", steps, 1)
     found = lesson(
         loop,
         objective,
@@ -344,7 +349,7 @@ def checked(name: str, samples: Samples, key: PRNGKeyArray, batch: int) -> Array
     Raises:
         ValueError: no points (n, d), or some that are not finite.
     """
-    points = samples(key, batch) if callable(samples) else jnp.asarray(samples)
+    points = samples(key, batch) if callable(samples) else real(name, samples, finite=False)
     points = points.astype(jnp.promote_types(points.dtype, jnp.float32))
     if points.ndim != 2 or 0 in points.shape:
         raise ValueError(f"the {name} has shape {points.shape}, but points (n, d) are needed")
@@ -355,6 +360,7 @@ def checked(name: str, samples: Samples, key: PRNGKeyArray, batch: int) -> Array
     return points
 
 
+@arrays()
 @jit
 def moments(points: Float[Array, "n d"]) -> tuple[Float[Array, " d"], Float[Array, "d d"]]:
     r"""Mean and covariance of points, $\frac1n \sum_i x_i$ and $\frac1n \sum_i (x_i - \bar x)(x_i - \bar x)^\top$.
@@ -364,6 +370,9 @@ def moments(points: Float[Array, "n d"]) -> tuple[Float[Array, " d"], Float[Arra
 
     Returns:
         mean (d,) and covariance (d, d).
+
+    Raises:
+        ValueError: points that are not a table of finite numbers.
 
     Source:
         Bishop, Pattern Recognition and Machine Learning, 2006, section 2.3.

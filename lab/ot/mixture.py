@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import check_choices, chosen
 from lab.numerics import random
+from lab.numerics.differentiation import refuse_derivative
 from lab.ot import routing
 
 type Router = Literal["top-k", "sinkhorn", "sparse-ot"] | str
@@ -136,6 +137,10 @@ def train(
         raise ValueError(
             f"{points} training points, but a batch has {settings.batch}: give more points or a smaller batch"
         )
+    data, test, learning_rate = refuse_derivative(
+        (data, test, learning_rate),
+        "lab.ot.mixture.train has no derivative: the dispatch of tokens jumps, and a training does not end at a minimum",
+    )
     first, later = jax.random.split(key)
     model = Mixture(features, classes, settings.experts, settings.width, data.x.dtype, first)
     optimizer = optax.adam(learning_rate)

@@ -31,9 +31,12 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.numerics import Loop, Reason, pure, random
+from lab.numerics import Loop, Reason, pure, random, roots, tell
+from lab.numerics.arguments import NOT_NEGATIVE, POSITIVE, arrays, real, whole
+from lab.numerics.differentiation import without_derivative
 from lab.numerics.jit import jit
 from lab.ot import derivatives
+from lab.ot.gaussian import check_covariance
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
 from lab.ot.solve import solve
@@ -89,6 +92,7 @@ def function_of(cost: Cost) -> Callable[[Array, Array], Array]:
 
 
 @chosen
+@arrays()
 @jit
 def pairwise(x: Float[Array, "m d"], y: Float[Array, "n d"], cost: Cost = "squared") -> Float[Array, "m n"]:
     """C. Time O(m n d), memory O(m n); of a function of one's own O(m n d) at most."""
@@ -107,6 +111,7 @@ def _squares(x: Float[Array, "m d"], y: Float[Array, "n d"]) -> Float[Array, "m 
 
 
 @chosen
+@arrays()
 @jit
 def of_pairs(x: Float[Array, "n d"], y: Float[Array, "n d"], cost: Cost = "squared") -> Float[Array, " n"]:
     """c(x_i, y_i)."""
@@ -162,6 +167,9 @@ def gap(
         ValueError: points that do not fit or are not finite, off the sphere where the cost is a geodesic, or an epsilon that is
             not positive.
 
+    Warns:
+        NotConverged: the marginals of the plan are not within the tolerance.
+
     Source:
         Uscidda, Cuturi, The Monge Gap: A Regularizer to Learn All Transport Maps, ICML 2023.
 
@@ -178,19 +186,26 @@ def gap(
     # as arrays of one type: floats, scalars of NumPy and arrays would be a program each
     epsilon, tolerance = (None if each is None else jnp.asarray(each, x.dtype) for each in (epsilon, tolerance))
     if loop is pure:
-        return _gap(x, y, cost, epsilon, tolerance)
-    return _solved(x, y, cost, *_asked(x, y, cost, epsilon, tolerance), loop)
+        found, iterations = _gap(x, y, cost, epsilon, tolerance)
+        tell("lab.ot.monge.gap", found.reason, iterations)
+        return found
+    problem, gamma, tolerance = _asked(x, y, cost, epsilon, tolerance)
+    return _solved(x, y, cost, problem, gamma, tolerance, loop)[0]
 
 
 @jit
-def _gap(x: Array, y: Array, cost: Cost, epsilon: Any, tolerance: Any) -> Gap:
-    return _solved(x, y, cost, *_asked(x, y, cost, epsilon, tolerance), pure)
+def _gap(x: Array, y: Array, cost: Cost, epsilon: Any, tolerance: Any) -> tuple[Gap, Any]:
+    problem, gamma, reachable = _asked(x, y, cost, epsilon, tolerance)
+    return _solved(x, y, cost, problem, gamma, reachable, pure)
 
 
-def _solved(x: Array, y: Array, cost: Cost, problem: Problem, gamma: Entropic, tolerance: Any, loop: Loop) -> Gap:
-    found = solve(problem, gamma, method="sinkhorn", tolerance=tolerance, loop=loop)
+def _solved(
+    x: Array, y: Array, cost: Cost, problem: Problem, gamma: Entropic, tolerance: Any, loop: Loop
+) -> tuple[Gap, Any]:
+    held = jax.lax.stop_gradient((problem, gamma, tolerance))
+    found = solve(*held[:2], method="sinkhorn", tolerance=held[2], loop=loop)
     potentials = found.alpha, found.beta
-    return _told(x, y, cost, (problem, gamma.gamma), potentials, found.value, found.reason)
+    return _told(x, y, cost, (problem, gamma), potentials, found.value, found.reason), found.iterations
 
 
 @jit
@@ -204,14 +219,23 @@ def _asked(x: Array, y: Array, cost: Cost, epsilon: Any, tolerance: Any) -> tupl
 
 @jit
 def _told(x: Array, y: Array, cost: Cost, asked: Any, potentials: Any, value: Array, reason: Any) -> Gap:
-    (matrix, *_), epsilon = asked
-    n, (alpha, beta), each = x.shape[0], potentials, of_pairs(x, y, cost)
+    (problem, gamma), n, each = asked, x.shape[0], of_pairs(x, y, cost)
+    matrix, epsilon = problem.cost, gamma.gamma
+
+    def plan_of(alpha: Array, beta: Array, matrix: Array, epsilon: Array) -> Array:
+        return jnp.exp((alpha[:, None] + beta[None, :] - epsilon - matrix) / epsilon)
+
+    (alpha, beta), held = potentials, jax.lax.stop_gradient((matrix, epsilon))
+    optimum = derivatives.Optimum(plan_of(alpha, beta, held[0], held[1]), alpha, beta)
+    _, alpha, beta = derivatives.implicit(problem, gamma, optimum)
+    plan = plan_of(alpha, beta, matrix, epsilon)
+    dual = problem.a @ alpha + problem.b @ beta - epsilon * plan.sum()
+    value = value + (dual - jax.lax.stop_gradient(dual))  # the derivative of the dual, by the envelope theorem
     displacement = each.mean()
     entropic = displacement - value
     contributions = each - (alpha + beta - epsilon)
     shift = entropic - contributions.mean()  # what the marginals miss
     kl = entropic - 2 * epsilon * jnp.log(n)
-    plan = jnp.exp((alpha[:, None] + beta[None, :] - epsilon - matrix) / epsilon)
     primal = displacement - (plan * matrix).sum()
     return Gap(entropic, kl, primal, displacement, contributions + shift, epsilon, jnp.asarray(reason))
 
@@ -221,7 +245,7 @@ def _epsilon(matrix: Array) -> Array:
 
 
 @chosen
-@jit
+@arrays(epsilon=POSITIVE, tolerance=POSITIVE)
 def loss(
     x: Float[Array, "n d"],
     y: Float[Array, "n d"],
@@ -237,15 +261,23 @@ def loss(
         epsilon: positive; 0.01 of the mean cost of a first batch, say, and then the same for all.
         cost: as of ``gap``; a symmetric one if ``debiased``.
         debiased: take the Sinkhorn divergence in place of the entropic minimum, whose bias it does not have.
-        tolerance: of the marginals, on which the gradient hangs; 1e-6 when omitted, or what float32 resolves.
+        tolerance: of the marginals, on which the gradient depends; 1e-6 when omitted, or what float32 resolves.
+
+    Raises:
+        ValueError: shapes that do not fit, values that are not finite, or an epsilon or a tolerance that is not positive.
     """
+    return _loss(x, y, epsilon, cost, debiased, tolerance)
+
+
+@jit
+def _loss(x: Array, y: Array, epsilon: Any, cost: Cost, debiased: bool, tolerance: Any) -> Array:
     if debiased:
         return of_pairs(x, y, cost).mean() - divergence(x, y, epsilon, cost, tolerance=tolerance)
     return of_pairs(x, y, cost).mean() - _entropic(pairwise(x, y, cost), epsilon, tolerance)
 
 
 @chosen
-@jit
+@arrays(epsilon=POSITIVE, tolerance=POSITIVE)
 def divergence(
     x: Float[Array, "m d"],
     y: Float[Array, "n d"],
@@ -261,7 +293,15 @@ def divergence(
 
     Args:
         constant: with the term of y alone, which a training of x need not solve for.
+
+    Raises:
+        ValueError: as ``loss``.
     """
+    return _divergence(x, y, epsilon, cost, tolerance, constant)
+
+
+@jit
+def _divergence(x: Array, y: Array, epsilon: Any, cost: Cost, tolerance: Any, constant: bool) -> Array:
     m, n = x.shape[0], y.shape[0]
     matrices = [pairwise(*pair, cost) for pair in ((x, y), (x, x), (y, y))[: 2 + constant]]
     if m == n:  # one solver is compiled, not three
@@ -297,7 +337,8 @@ def exact_gap(x: Any, y: Any, cost: Cost = "squared") -> ExactGap:
 
     $$ \frac1n \sum_i c(x_i, y_i) - \min_\sigma \frac1n \sum_i c(x_i, y_{\sigma(i)}) $$
 
-    Numbers and arrays of NumPy; under ``jit`` and ``vmap``, without derivatives, those of JAX.
+    Numbers and arrays of NumPy; under ``jit``, ``vmap`` and ``grad`` those of JAX. The value is differentiable with the
+    assignment held fixed, the contributions are not: their potentials jump.
 
     Args:
         x: (n, d) points.
@@ -327,7 +368,16 @@ def exact_gap(x: Any, y: Any, cost: Cost = "squared") -> ExactGap:
     n, dtype = len(x), matrix.dtype
     shapes = [jax.ShapeDtypeStruct(shape, dtype) for shape in ((), (), (n,))] + [jax.ShapeDtypeStruct((n,), jnp.int32)]
     given = jax.lax.stop_gradient((matrix, each))
-    return ExactGap(*jax.pure_callback(_narrowed, shapes, *given, vmap_method="sequential"))
+    value, displacement, contributions, target = jax.pure_callback(_narrowed, shapes, *given, vmap_method="sequential")
+    slopes = each.mean() - matrix[jnp.arange(n), target].mean(), each.mean()
+    value, displacement = (
+        found + (slope - jax.lax.stop_gradient(slope))
+        for found, slope in zip((value, displacement), slopes, strict=True)
+    )
+    message = (
+        "the contributions of exact_gap have no derivative: optimal potentials jump; use gap, which has an entropy"
+    )
+    return ExactGap(value, displacement, without_derivative(contributions, (matrix, each), message), target)
 
 
 def _assigned(matrix: ArrayLike, each: ArrayLike) -> tuple[float, float, np.ndarray, np.ndarray]:
@@ -359,16 +409,24 @@ def _narrowed(matrix: Any, each: Any) -> tuple[np.ndarray, ...]:
     return *(np.asarray(number, matrix.dtype) for number in numbers), np.asarray(target, np.int32)
 
 
-@jit
+@arrays()
 def gaussian_gap(covariance: Float[Array, "d d"], matrix: Float[Array, "d d"]) -> Float[Array, ""]:
     r"""Of the affine map $x \mapsto A x + b$ and points of N(m, S), of the squared distance: with $K = S^{1/2} A S^{1/2}$
     the gap is $2 (\|K\|_* - \mathrm{tr}\,K)$, whatever m and b are; 0 exactly where K is symmetric and positive semi-definite.
 
+    Raises:
+        ValueError: shapes that do not fit, values that are not finite, or a matrix that is no covariance.
+
     >>> float(gaussian_gap(jnp.eye(3), -jnp.eye(3)))
     12.0
     """
-    values, vectors = jnp.linalg.eigh(covariance)
-    root = (vectors * jnp.sqrt(jnp.maximum(values, 0))[None, :]) @ vectors.T
+    check_covariance("covariance", covariance)
+    return _gaussian_gap(covariance, matrix)
+
+
+@jit
+def _gaussian_gap(covariance: Array, matrix: Array) -> Array:
+    root = roots.root(covariance)
     middle = root @ matrix @ root
     return 2 * (jnp.linalg.svd(middle, compute_uv=False).sum() - jnp.trace(middle))
 
@@ -376,16 +434,19 @@ def gaussian_gap(covariance: Float[Array, "d d"], matrix: Float[Array, "d d"]) -
 def line_gap(x: Any, y: Any, h: Callable[[Array], Array]) -> Float[Array, ""]:
     """Of points (n,) on a line and the cost h(|x - y|), h convex: the optimal plan is the one in order. Time O(n log n).
 
+    Raises:
+        ValueError: shapes that do not fit, or values that are not finite.
+
     >>> float(line_gap(jnp.array([0.0, 1.0]), jnp.array([3.0, 2.0]), jnp.square))  # (9 + 1) / 2 - 4
     1.0
     """
-    x, y = jnp.asarray(x), jnp.asarray(y)
+    x, y = real("x", x), real("y", y)
     if x.ndim != 1 or x.shape != y.shape:
         raise ValueError(f"the points have shapes {x.shape} and {y.shape}, but two lists of one length (n,) are needed")
     return h(jnp.abs(x - y)).mean() - h(jnp.abs(jnp.sort(x) - jnp.sort(y))).mean()
 
 
-@jit
+@arrays()
 def conservativity(
     field: Callable[[Array], Array], x: Float[Array, "n d"], key: PRNGKeyArray, draws: int = 1
 ) -> Float[Array, ""]:
@@ -398,7 +459,15 @@ def conservativity(
         draws: of v for each point.
 
     Time O(n draws) of one forward and one reverse derivative.
+
+    Raises:
+        ValueError: points that are not finite, or draws below 1.
     """
+    return _conservativity(field, x, key, whole("draws", draws, 1))
+
+
+@jit
+def _conservativity(field: Callable[[Array], Array], x: Array, key: PRNGKeyArray, draws: int) -> Array:
 
     def one(point: Array, key: PRNGKeyArray) -> Array:
         v = random.normal(key, point.shape, point.dtype)
@@ -410,6 +479,7 @@ def conservativity(
     return jax.vmap(lambda point, each: jax.vmap(lambda k: one(point, k))(each).mean())(x, keys).mean()
 
 
+@arrays(variance=POSITIVE)
 @jit
 def unexplained(mapped: Float[Array, "n d"], wanted: Float[Array, "n d"], variance: ArrayLike) -> Float[Array, ""]:
     r"""The unexplained variance of a map in percent, $100\,E|T(X) - T^*(X)|^2 / \mathrm{Var}$.
@@ -423,6 +493,9 @@ def unexplained(mapped: Float[Array, "n d"], wanted: Float[Array, "n d"], varian
 
     Returns:
         one number, in percent.
+
+    Raises:
+        ValueError: shapes that do not fit, values that are not finite, or a variance that is not positive.
 
     Source:
         Korotin, Li, Genevay, Solomon, Filippov, Burnaev, Do neural optimal transport solvers work?, NeurIPS 2021.
@@ -443,12 +516,16 @@ class EntropicMap(eqx.Module):
     logs: Float[Array, " m"]
     epsilon: ArrayLike
 
+    @arrays()
     @jit
     def __call__(self, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        if x.shape[1] != self.targets.shape[1]:
+            raise ValueError(f"x has {x.shape[1]} coordinates and the targets have {self.targets.shape[1]}")
         scores = self.logs[None, :] - pairwise(x, self.targets) / self.epsilon
         return jax.nn.softmax(scores, axis=1) @ self.targets
 
 
+@arrays(epsilon=POSITIVE, weights=NOT_NEGATIVE)
 @jit
 def entropic_map(
     y: Float[Array, "m d"], beta: Float[Array, " m"], epsilon: ArrayLike, weights: Float[Array, " m"] | None = None
@@ -470,7 +547,7 @@ def entropic_map(
 @chosen
 def checked(x: Any, y: Any, cost: Cost) -> tuple[Array, Array]:
     """Points and where each is moved, as real arrays; what can't be compared is refused, as ``gap`` says."""
-    x, y = jnp.asarray(x), jnp.asarray(y)
+    x, y = real("x", x, finite=False), real("y", y, finite=False)
     if x.ndim != 2 or x.shape != y.shape or 0 in x.shape:
         raise ValueError(
             f"the points have shapes {x.shape} and {y.shape}, but each point must be given with where it is moved: two tables "

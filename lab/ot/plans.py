@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
+from lab.numerics.arguments import NOT_NEGATIVE, arrays
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.ot.problem import Problem
 
@@ -21,7 +23,7 @@ class Figures(NamedTuple):
     max_row_nnz: Int[Array, ""]  # and in a row
 
 
-@jit
+@arrays()
 def figures(problem: Problem, plan: Float[Array, "m n"]) -> Figures:
     r"""Cost, marginal errors and nonzeros of a plan: $\langle T, C \rangle$, $\|T 1 - a\|_1$, $\|T^\top 1 - b\|_1$.
 
@@ -35,6 +37,9 @@ def figures(problem: Problem, plan: Float[Array, "m n"]) -> Figures:
         a ``Figures``: the cost in units of cost times mass, the errors in units of mass, and counts of positive entries in all,
         and in the fullest column and row.
 
+    Raises:
+        ValueError: a plan of another shape than the cost, or that is not finite.
+
     Source:
         Peyré, Cuturi, Computational Optimal Transport, 2019, chapter 2.
 
@@ -45,6 +50,13 @@ def figures(problem: Problem, plan: Float[Array, "m n"]) -> Figures:
         >>> float(found.transport_cost), float(found.row_error_l1), int(found.nnz)
         (0.0, 0.0, 2)
     """
+    if plan.shape != problem.cost.shape:
+        raise ValueError(f"plan has shape {plan.shape}, but the cost of the problem has shape {problem.cost.shape}")
+    return _figures(problem, plan)
+
+
+@jit
+def _figures(problem: Problem, plan: Array) -> Figures:
     carries = plan > 0
     return Figures(
         transport_cost=(plan * problem.cost).sum(),
@@ -56,6 +68,7 @@ def figures(problem: Problem, plan: Float[Array, "m n"]) -> Figures:
     )
 
 
+@arrays(plan=NOT_NEGATIVE)
 def barycentric(plan: Float[Array, "m n"], x: Float[Array, "m d"], y: Float[Array, "n d"]) -> Float[Array, "m d"]:
     r"""The barycentric map $x_i \mapsto \sum_j T_{ij} y_j / \sum_j T_{ij}$; x_i itself where it sends nothing.
 
@@ -66,6 +79,9 @@ def barycentric(plan: Float[Array, "m n"], x: Float[Array, "m d"], y: Float[Arra
 
     Returns:
         where each source goes, (m, d): the mean of the targets that it sends mass to.
+
+    Raises:
+        ValueError: shapes that do not fit, values that are not finite, or a negative entry of the plan.
 
     Source:
         Peyré, Cuturi, Computational Optimal Transport, 2019, on the barycentric projection.
@@ -81,6 +97,7 @@ def barycentric(plan: Float[Array, "m n"], x: Float[Array, "m d"], y: Float[Arra
     return jnp.where(sent > 0, plan @ y / jnp.where(sent > 0, sent, 1), x)
 
 
+@arrays(plan=NOT_NEGATIVE)
 @jit
 def recoloured(
     plan: Float[Array, "m n"], x: Float[Array, "m d"], y: Float[Array, "n d"], label: Int[Array, "h w"]
@@ -91,6 +108,7 @@ def recoloured(
         x, y: colours of the picture, and of the one that it is to look like.
         label: which of the colours x each pixel has.
     """
+    plan, x, y = refuse_derivative((plan, x, y), "recoloured has no derivative: colors are rounded; use barycentric")
     return jnp.clip(jnp.round(256 * barycentric(plan, x, y)), 0, 255).astype(jnp.uint8)[label]
 
 

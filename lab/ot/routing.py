@@ -18,9 +18,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from lab.choices import chosen
+from lab.numerics.arguments import NOT_NEGATIVE, POSITIVE, arrays, whole
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.numerics.select import largest
 from lab.ot.operators import semi_dual
@@ -49,6 +52,15 @@ class Statistics(NamedTuple):
     gate_mass: Float[Array, ""]  # gates that are kept, mean over tokens; 1 if every expert computed every token
 
 
+_DECISION = "a routing has a derivative in the gates it keeps, not in the settings of the router: the decision jumps"
+
+
+def _check(k: Count, limit: Count | None, iterations: Count | None = None) -> None:
+    for name, count, least in (("k", k, 1), ("limit", limit, 0), ("iterations", iterations, 0)):
+        if count is not None and not isinstance(count, Tracer):
+            whole(name, int(count) if isinstance(count, jax.Array) and count.dtype.kind in "iu" else count, least)
+
+
 def capacity(tokens: int, experts: int, factor: float | int = 1.0) -> int:
     """Tokens for each expert, tokens * factor / experts, rounded up to a multiple of 4, at most ``tokens``.
 
@@ -58,12 +70,13 @@ def capacity(tokens: int, experts: int, factor: float | int = 1.0) -> int:
     Raises:
         ValueError: a count below 1, or a factor that is not positive.
     """
-    if tokens < 1 or experts < 1 or not factor > 0:
+    if tokens < 1 or experts < 1 or not 0 < factor < math.inf:
         raise ValueError(f"{tokens} tokens, {experts} experts, factor {factor}: all three must be positive")
     return min(4 * math.ceil(math.ceil(tokens * factor / experts) / 4), tokens)
 
 
 @chosen
+@arrays(gates=NOT_NEGATIVE)
 def top_k_routing(gates: Gates, k: Count, *, choice: Choice = "experts", limit: Count | None = None) -> Routing:
     r"""The baseline: every expert (or token) takes its k largest gates, $\arg\max_{|S| = k} \sum_{i \in S} g_{ij}$.
 
@@ -89,10 +102,12 @@ def top_k_routing(gates: Gates, k: Count, *, choice: Choice = "experts", limit: 
         >>> routing.top_k_routing(jnp.asarray([[0.9, 0.1], [0.6, 0.4]]), 1).dispatch.tolist()
         [[True, False], [False, True]]
     """
+    _check(k, limit)
     return _routing(gates, _select(jax.lax.stop_gradient(gates), jnp.asarray(k), choice), limit)
 
 
 @chosen
+@arrays(gates=NOT_NEGATIVE, epsilon=POSITIVE)
 def sinkhorn_routing(
     gates: Gates,
     k: Count,
@@ -129,12 +144,15 @@ def sinkhorn_routing(
         >>> routing.sinkhorn_routing(jnp.asarray([[0.9, 0.1], [0.6, 0.4]]), 1).dispatch.tolist()
         [[True, False], [False, True]]
     """
+    _check(k, limit, iterations)
+    epsilon = refuse_derivative(epsilon, _DECISION)
     logits = jnp.log(jnp.maximum(jax.lax.stop_gradient(gates), jnp.finfo(gates.dtype).tiny))
     plan = _sinkhorn(_problem(logits, "experts"), Entropic(epsilon), jnp.asarray(iterations))
     return _routing(gates, _select(plan, jnp.asarray(k), choice), limit)
 
 
 @chosen
+@arrays(gates=NOT_NEGATIVE, gamma=POSITIVE, learning_rate=POSITIVE)
 def sparse_ot_routing(
     gates: Gates,
     k: Count,
@@ -179,6 +197,8 @@ def sparse_ot_routing(
         >>> routing.sparse_ot_routing(jnp.asarray([[0.9, 0.1], [0.6, 0.4]]), 1).dispatch.tolist()
         [[True, False], [False, True]]
     """
+    _check(k, limit, iterations)
+    gamma, learning_rate = refuse_derivative((gamma, learning_rate), _DECISION)
     problem, regularizer = _problem(jax.lax.stop_gradient(gates), choice), KSparse(gamma, jnp.asarray(k, jnp.int32))
     if iterations is None:
         plan = solve(problem, regularizer).plan()
@@ -187,6 +207,7 @@ def sparse_ot_routing(
     return _routing(gates, (plan if choice == "experts" else plan.T) > 0, limit)
 
 
+@arrays(gates=NOT_NEGATIVE)
 def statistics(gates: Gates, routing: Routing) -> Statistics:
     """Coverage, load and kept gate mass of a routing."""
     dispatch = routing.dispatch

@@ -33,6 +33,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure, random
+from lab.numerics.arguments import NOT_NEGATIVE, POSITIVE, arrays, real, whole
+from lab.numerics.differentiation import needs_values, refuse_derivative
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.ot import power_cells
@@ -61,9 +63,10 @@ class Cells(NamedTuple):
     polygons: Any = None  # in the square: of each cell its corners (k, 2), counter-clockwise
     trace: Any = None  # by samples: what was measured, by iteration
     path: Any = None  # heights on the way: of each Newton step, or at the iterations that were marked
+    standard_error: Any = None  # of the cost, by samples
 
 
-@jit
+@arrays()
 def assign(
     heights: Float[Array, " m"], y: Float[Array, "m d"], x: Float[Array, "n d"], block: int = _BLOCK
 ) -> Int[Array, " n"]:
@@ -80,6 +83,10 @@ def assign(
     Returns:
         the number of the cell of each point, (n,).
 
+    Raises:
+        ValueError: shapes that do not fit, no target, or values that are not finite.
+        NotDifferentiableError: when differentiated, since the number of a cell jumps.
+
     Source:
         Aurenhammer, Hoffmann, Aronov, Minkowski-type theorems and least-squares clustering, Algorithmica 1998.
 
@@ -90,6 +97,16 @@ def assign(
         >>> semidiscrete.assign(semidiscrete.voronoi(y), y, x).tolist()  # to the nearest
         [0, 1]
     """
+    if not y.size:
+        raise ValueError(f"y has shape {y.shape}, but at least one target is needed")
+    heights, y, x = refuse_derivative((heights, y, x), "assign has no derivative: the number of a cell jumps")
+    return _assign(heights, y, x, whole("block", block, 1))
+
+
+@jit
+def _assign(
+    heights: Float[Array, " m"], y: Float[Array, "m d"], x: Float[Array, "n d"], block: int = _BLOCK
+) -> Int[Array, " n"]:
     n, (m, d) = x.shape[0], y.shape
     count = -(-m // block)
     block = -(-m // count)  # even ones
@@ -123,6 +140,7 @@ def _by_rows(work: Callable[[Array], Any], x: Array, size: int) -> Any:
     return jax.tree.map(lambda each: each.reshape(count * size, *each.shape[2:])[: x.shape[0]], found)
 
 
+@arrays()
 def voronoi(y: Float[Array, "m d"]) -> Float[Array, " m"]:
     """The heights at which each cell holds what is nearest to its point: $-|y_i|^2 / 2$ less their mean.
 
@@ -152,7 +170,8 @@ def voronoi(y: Float[Array, "m d"]) -> Float[Array, " m"]:
 def on_line(y: Any, weights: Any = None, source: Literal["uniform", "gaussian"] | str = "uniform") -> Cells:
     r"""Points on a line: $h_{i+1} - h_i = -(y_{i+1} - y_i)\,F^{-1}(\nu_1 + \dots + \nu_i)$, in the order of y.
 
-    F is the distribution function of the source; cells are intervals between its quantiles. In closed form.
+    F is the distribution function of the source; cells are intervals between its quantiles. In closed form. Differentiable in
+    y and in the weights (which are divided by their sum).
 
     Args:
         y: (m,), all different, at least two.
@@ -175,11 +194,12 @@ def on_line(y: Any, weights: Any = None, source: Literal["uniform", "gaussian"] 
         >>> round(float(semidiscrete.on_line([-1.0, 0.2, 0.7, 3.0], [0.1, 0.4, 0.3, 0.2]).cost), 6)
         1.005333
     """
-    points, nu = _targets(np.asarray(y, float)[:, None] if np.ndim(y) == 1 else y, weights)
+    shape = np.shape(y)
+    points, nu = map(jnp.asarray, _targets(_column(y), weights))
     if points.shape[1] != 1:
-        raise ValueError(f"y has shape {np.shape(y)}, but points on a line (m,) are needed")
-    order = np.argsort(points[:, 0])
-    at, mass = jnp.asarray(points[order, 0]), jnp.asarray(nu[order])
+        raise ValueError(f"y has shape {shape}, but points on a line (m,) are needed")
+    order = jnp.argsort(jax.lax.stop_gradient(points[:, 0]))
+    at, mass = points[order, 0], nu[order]
     share = jnp.cumsum(mass)[:-1]
     cut = share if source == "uniform" else ndtri(share)
     heights = jnp.concatenate([jnp.zeros(1), -jnp.cumsum(jnp.diff(at) * cut)])
@@ -190,9 +210,13 @@ def on_line(y: Any, weights: Any = None, source: Literal["uniform", "gaussian"] 
     else:
         height = jnp.concatenate([jnp.zeros(1), jnp.exp(-(cut**2) / 2) / jnp.sqrt(2 * jnp.pi), jnp.zeros(1)])
         cost = 1 + mass @ at**2 - 2 * at @ (height[:-1] - height[1:])
-    return Cells(heights, jnp.asarray(nu), cost, Reason.CONVERGED, 0)
+    return Cells(heights, nu, cost, Reason.CONVERGED, 0)
 
 
+_ON_HOST = "Take on_line on a line, whose results are differentiable, or by_samples under jit."
+
+
+@needs_values(_ON_HOST)
 def in_square(y: Any, weights: Any = None, heights: Any = None) -> Cells:
     r"""Points in the plane, the density uniform on [0, 1]^2: Newton's method, damped so that no cell becomes empty.
 
@@ -260,8 +284,13 @@ def in_square(y: Any, weights: Any = None, heights: Any = None) -> Cells:
     return Cells(level, jnp.asarray(cells.area), jnp.asarray(cost), reason, done, cells.polygons, path=np.stack(path))
 
 
-def areas(y: Float[np.ndarray, "m 2"], heights: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+@needs_values(_ON_HOST)
+@arrays()
+def areas(y: Float[Array, "m 2"], heights: Float[Array, " m"]) -> Float[np.ndarray, " m"]:
     """Of power cells in the unit square, exactly; 0 of those that are empty.
+
+    Raises:
+        ValueError: shapes that do not fit, or values that are not finite.
 
     >>> areas(np.array([[0.25, 0.5], [0.75, 0.5]]), np.array([0.25, 0.0])).tolist()
     [0.5, 0.5]
@@ -277,6 +306,9 @@ class Gaussian(eqx.Module):
 
     dimension: int = eqx.field(static=True)
 
+    def __check_init__(self) -> None:
+        whole("dimension", self.dimension, 1)
+
     def __call__(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         return random.normal(key, (n, self.dimension))
 
@@ -285,6 +317,9 @@ class Uniform(eqx.Module):
     """The source that is uniform on the unit cube."""
 
     dimension: int = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        whole("dimension", self.dimension, 1)
 
     def __call__(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         return random.uniform(key, (n, self.dimension))
@@ -328,7 +363,7 @@ def _masses(work: Work, h: Array, key: PRNGKeyArray, doublings: Array) -> Array:
 
     def more(number, counts):
         x = jnp.asarray(work.draw(jax.random.fold_in(key, number), n), jnp.float32)
-        return counts.at[assign(level, y, x)].add(1)
+        return counts.at[_assign(level, y, x)].add(1)
 
     times = 2**doublings
     counts = jax.lax.fori_loop(0, times, more, jnp.zeros(h.shape, jnp.int32))
@@ -438,11 +473,14 @@ def by_samples(
 
     Returns:
         heights, and masses and cost as one more draw of ``tested`` batches estimates them: their total variation from the
-        weights is that of ``floor(weights, tested * batch)`` even at the solution. The trace has for each iteration ``apart``
+        weights is that of ``floor(weights, tested * batch)`` even at the solution. ``standard_error`` is
+        that of the cost over those points; the error of the heights comes on top. The trace has for each iteration ``apart``
         (total variation of the batch's masses), ``norm`` of the gradient, ``empty`` cells, and ``points`` that were drawn.
 
     Raises:
-        ValueError: points, weights or heights that do not fit, a count below 1, or a source of another dimension.
+        ValueError: points, weights or heights that do not fit, a count below 1, a rate that is not positive, or a source of
+            another dimension.
+        NotDifferentiableError: when differentiated: the heights come of random batches.
 
     Source:
         Li et al., DPM-OT, ICCV 2023.
@@ -455,17 +493,19 @@ def by_samples(
         >>> float(found.masses.sum()), bool(abs(found.masses - 0.5).max() < 0.1)
         (1.0, True)
     """
-    if not any(isinstance(given, Tracer) for given in (y, weights)):
-        points, nu = _targets(y, weights)
-        targets, mass = placed(points), placed(nu)
-    else:
-        targets = jnp.asarray(y)
-        mass = jnp.full(targets.shape[0], 1 / targets.shape[0]) if weights is None else jnp.asarray(weights)
+    targets, mass = (each if isinstance(each, Tracer) else placed(each) for each in _targets(y, weights))
     if heights is not None:
         _check_heights(heights, targets.shape[0])
+        heights = jnp.asarray(heights)
+    rate = None if rate is None else real("rate", rate, (), low=0, strict=True)
     for name, count in (("iterations", iterations), ("batch", batch), ("tested", tested)):
-        if count < 1:
-            raise ValueError(f"{name} = {count}, but at least 1 is needed")
+        whole(name, count, 1)
+    if not isinstance(patience, Tracer):
+        whole("patience", int(patience) if np.ndim(patience) == 0 and patience == patience // 1 else patience, 0)
+    targets, mass, rate, heights = refuse_derivative(
+        (targets, mass, rate, heights),
+        "by_samples has no derivative: its heights come of random batches; take on_line where there is a closed form",
+    )
     drawn = jax.eval_shape(lambda key: draw(key, 2), key).shape
     if drawn != (2, targets.shape[1]):
         raise ValueError(
@@ -474,8 +514,17 @@ def by_samples(
     kept = jnp.asarray(marks, jnp.int32)
     work = _begun(draw, targets, mass, key, jnp.zeros(batch), rate, heights, jnp.int32(patience), kept, iterations)
     ran = loop(_ASCENT, work, max_iterations=iterations)
-    level, masses, cost = _judged(work, ran.state, tested)
-    return Cells(level, masses, cost, ran.reason, ran.iterations, trace=ran.trace, path=ran.state.path)
+    level, masses, cost, error = _judged(work, ran.state, tested)
+    return Cells(
+        level,
+        masses,
+        cost,
+        ran.reason,
+        ran.iterations,
+        trace=ran.trace,
+        path=ran.state.path,
+        standard_error=error,
+    )
 
 
 @jit
@@ -503,6 +552,7 @@ def _check_heights(heights: Any, m: int) -> None:
         raise ValueError("some heights are NaN or infinite")
 
 
+@arrays()
 def matched(draw: Any, y: Float[Array, "m d"], key: PRNGKeyArray) -> Float[Array, " m"]:
     """Heights whose cells are Voronoi's of the points moved and scaled onto the source: $-c |y - b|^2 / 2$."""
     x = jnp.asarray(draw(jax.random.fold_in(key, 2**31 - 2), _LOOKED_AT), y.dtype)
@@ -515,19 +565,21 @@ def matched(draw: Any, y: Float[Array, "m d"], key: PRNGKeyArray) -> Float[Array
 
 
 @jit
-def _judged(work: Work, state: State, tested: int) -> tuple[Array, Array, Array]:
-    """Heights, and their masses and mean cost on fresh points."""
+def _judged(work: Work, state: State, tested: int) -> tuple[Array, Array, Array, Array]:
+    """Heights, and their masses and mean cost on fresh points, with the standard error of the cost."""
     heights = state.mean - state.mean.mean()
     n = work.batch.shape[0]
 
     def one(key):
         x = jnp.asarray(work.draw(key, n), work.y.dtype)
-        where = assign(heights, work.y, x)
-        return jnp.zeros_like(heights).at[where].add(1.0 / n), ((x - work.y[where]) ** 2).sum(axis=1).mean()
+        where = _assign(heights, work.y, x)
+        each = ((x - work.y[where]) ** 2).sum(axis=1)
+        return jnp.zeros_like(heights).at[where].add(1.0 / n), each.mean(), each.var()
 
     keys = jax.random.split(jax.random.fold_in(work.key, 2**31 - 1), tested)
-    masses, costs = jax.lax.map(one, keys)
-    return heights, masses.mean(axis=0), costs.mean()
+    masses, costs, within = jax.lax.map(one, keys)
+    variance = (within.mean() + costs.var()) / jnp.maximum(n * tested - 1, 1)  # of the mean of all n tested points
+    return heights, masses.mean(axis=0), costs.mean(), jnp.sqrt(variance)
 
 
 class Floor(NamedTuple):
@@ -537,47 +589,79 @@ class Floor(NamedTuple):
     norm: Float[Array, ""]  # root mean square of |w - nu|
 
 
+@arrays(weights=NOT_NEGATIVE)
 def floor(weights: Float[Array, " m"], points: Any) -> Floor:
     r"""$E\tfrac12\sum_i |n_i / N - \nu_i|$ by de Moivre's formula, about $0.4\sqrt{m / N}$ of equal weights, and
     $\sqrt{(1 - \sum_i \nu_i^2) / N}$.
 
     Args:
-        points: N.
+        points: N, at least 1; there is no derivative in it, which counts.
+
+    Raises:
+        ValueError: weights that are negative or above 1, or N below 1.
 
     >>> round(float(floor(jnp.array([0.5, 0.5]), 2).total_variation), 12)  # 0 or 1/2, each half of the time
     0.25
     """
-    nu, n = jnp.asarray(weights), jnp.asarray(points, float)
+    nu, n = real("weights", weights, high=1 + 1e-6), real("points", points, low=1).astype(float)
+    n = refuse_derivative(n, "floor has no derivative in points, which counts")
     k = jnp.minimum(jnp.floor(n * nu), n - 1)
     # E|X - N p| = 2 (k + 1) C(N, k + 1) p^(k + 1) (1 - p)^(N - k), k = floor(N p)
-    logs = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k) + (k + 1) * jnp.log(nu) + (n - k) * jnp.log1p(-nu)
-    return Floor(jnp.exp(logs).sum() / n, jnp.sqrt((1 - (nu**2).sum()) / n))
+    some = (nu > 0) & (nu < 1)  # all or nothing is drawn without an error
+    p = jnp.where(some, nu, 0.5)
+    logs = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k) + (k + 1) * jnp.log(p) + (n - k) * jnp.log1p(-p)
+    return Floor(jnp.where(some, jnp.exp(logs), 0).sum() / n, jnp.sqrt((1 - (nu**2).sum()) / n))
 
 
-def chi_squared(counts: Int[Array, " m"], weights: Float[Array, " m"]) -> Float[Array, ""]:
+@arrays(weights=POSITIVE)
+def chi_squared(counts: Any, weights: Float[Array, " m"]) -> Float[Array, ""]:
     r"""$\sum_i (w_i - \nu_i)^2 / \nu_i$ from counts of N points, without bias.
 
     It is $\sum_i (n_i^2 - n_i) / (\nu_i N (N - 1)) - 1$, and may be a little below 0.
+
+    Args:
+        counts: (m,), at least 2 in all.
+        weights: (m,), positive.
+
+    Raises:
+        ValueError: shapes that do not fit, negative counts or fewer than 2, or weights that are not positive.
+
+    >>> float(chi_squared([3, 1], [0.5, 0.5]))
+    0.0
     """
-    n = jnp.asarray(counts, float)
+    n = real("counts", counts, weights.shape, low=0).astype(float)
     total = n.sum()
+    if not isinstance(total, Tracer) and total < 2:
+        raise ValueError(f"the counts sum to {float(total):g}, but at least 2 points are needed")
     return ((n**2 - n) / weights).sum() / (total * (total - 1)) - 1
 
 
-def _targets(y: Any, weights: Any) -> tuple[np.ndarray, np.ndarray]:
-    points = np.asarray(y, float)
+def _targets(y: Any, weights: Any) -> tuple[Any, Any]:
+    if not isinstance(y, Tracer | np.ndarray):
+        real("y", y, finite=False)
+    points: Any = real("y", y) if isinstance(y, Tracer) else np.asarray(y, float)
     if points.ndim != 2 or len(points) < 2:
         raise ValueError(f"y has shape {points.shape}, but at least two points (m, d) are needed")
-    if not np.isfinite(points).all():
-        raise ValueError("y has values that are not finite")
-    if len(np.unique(points, axis=0)) < len(points):
-        raise ValueError("some points of y are equal: leave them out and add up their weights")
+    if not isinstance(points, Tracer):
+        if not np.isfinite(points).all():
+            raise ValueError("y has values that are not finite")
+        if len(np.unique(points, axis=0)) < len(points):
+            raise ValueError("some points of y are equal: leave them out and add up their weights")
     m = len(points)
-    nu = np.full(m, 1 / m) if weights is None else np.asarray(weights, float)
+    nu: Any = (
+        np.full(m, 1 / m) if weights is None else weights if isinstance(weights, Tracer) else np.asarray(weights, float)
+    )
     if nu.shape != (m,):
         raise ValueError(f"the weights have shape {nu.shape}, but ({m},) is needed")
-    if not (np.isfinite(nu).all() and (nu > 0).all()):
-        raise ValueError("the weights must be positive and finite")
-    if abs(nu.sum() - 1) > 1e-6:
-        raise ValueError(f"the weights sum to {nu.sum():.9g}, but they must sum to one: divide them by their sum")
+    if not isinstance(nu, Tracer):
+        if not (np.isfinite(nu).all() and (nu > 0).all()):
+            raise ValueError("the weights must be positive and finite")
+        if abs(nu.sum() - 1) > 1e-6:
+            raise ValueError(f"the weights sum to {nu.sum():.9g}, but they must sum to one: divide them by their sum")
     return points, nu / nu.sum()
+
+
+def _column(y: Any) -> Any:
+    """Points on a line as a table."""
+    table = y if isinstance(y, Tracer | jax.Array) else np.asarray(y)
+    return table[:, None] if table.ndim == 1 else table

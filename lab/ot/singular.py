@@ -19,6 +19,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.numerics import random
+from lab.numerics.arguments import arrays, whole
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.ot.semidiscrete import assign
 
@@ -35,18 +37,26 @@ class Best(NamedTuple):
     score: Float[Array, "n k"]
 
 
-@jit
+@arrays()
 def best(
     heights: Float[Array, " m"], y: Float[Array, "m d"], x: Float[Array, "n d"], k: int, block: int = _BLOCK
 ) -> Best:
     """Time O(n m (d + log k)), memory O(n (k + block)).
 
+    Differentiable in the scores, with the cells held fixed.
+
     Raises:
-        ValueError: k is not from 1 to m.
+        ValueError: k is not from 1 to m, shapes that do not fit, or values that are not finite.
     """
-    m, d = y.shape
-    if not 1 <= k <= m:
+    m = y.shape[0]
+    if not 1 <= k <= m or int(k) != k:
         raise ValueError(f"k = {k}, but of {m} targets a whole number from 1 to {m} can be the best")
+    return _best(heights, y, x, int(k), whole("block", block, 1))
+
+
+@jit
+def _best(heights: Array, y: Array, x: Array, k: int, block: int) -> Best:
+    m, d = y.shape
     count = -(-m // block)
     block = -(-m // count)
     points = jnp.concatenate([y, jnp.zeros((count * block - m, d), y.dtype)]).reshape(count, block, d)
@@ -68,6 +78,7 @@ def best(
     return jax.lax.scan(better, none, (points, levels, starts))[0]
 
 
+@arrays()
 @jit
 def angle(first: Float[Array, "*n d"], second: Float[Array, "*n d"]) -> Float[Array, "*n"]:
     r"""$\theta$ of targets in pairs, from 0 to $\pi$; by the chord of the normals, so that equal ones have exactly 0.
@@ -80,8 +91,14 @@ def angle(first: Float[Array, "*n d"], second: Float[Array, "*n d"]) -> Float[Ar
         whole = jnp.concatenate([y, -jnp.ones_like(y[..., :1])], axis=-1)
         return whole / jnp.sqrt((whole**2).sum(axis=-1, keepdims=True))
 
-    chord = jnp.sqrt(((normal(first) - normal(second)) ** 2).sum(axis=-1))
+    chord = _length(normal(first) - normal(second))[..., 0]
     return 2 * jnp.arcsin(jnp.minimum(chord / 2, 1.0))
+
+
+def _length(z: Array) -> Array:
+    """Lengths (..., 1) along the last axis, with derivative 0 at 0."""
+    squared = (z**2).sum(axis=-1, keepdims=True)
+    return jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
 
 
 class Jump(NamedTuple):
@@ -95,6 +112,7 @@ class Jump(NamedTuple):
 
 
 @chosen
+@arrays()
 def jump(
     heights: Float[Array, " m"],
     y: Float[Array, "m d"],
@@ -118,19 +136,29 @@ def jump(
         centres: $c_j = E[x \mid W_j]$, for "mass-centre"; see ``centres``.
         key: for "pair".
 
+    Differentiable in y, x and the centres with the cells held fixed.
+
     Raises:
-        ValueError: centres or a key that are missing.
+        ValueError: centres or a key that are missing, fewer than two targets, shapes that do not fit, or values that are not
+            finite.
+        NotDifferentiableError: when differentiated in the heights or the threshold: the map jumps.
     """
+    if y.shape[0] < 2:
+        raise ValueError(f"y has {y.shape[0]} targets, but a map jumps between at least two")
     if extend == "mass-centre" and centres is None:
         raise ValueError("extend = 'mass-centre' needs the mass centres of the cells: see lab.ot.singular.centres")
     if extend == "pair" and key is None:
         raise ValueError("extend = 'pair' draws points at random: give a key")
+    heights, threshold = refuse_derivative(
+        (heights, threshold),
+        "jump has no derivative in the heights and the threshold: the cell of a point jumps",
+    )
     return _jump(heights, y, x, threshold, extend, relative, centres, key)
 
 
 @jit
 def _jump(heights, y, x, threshold, extend: str, relative: bool, centres, key) -> Jump:
-    found = best(heights, y, x, 2)
+    found = _best(heights, y, x, 2, _BLOCK)
     index, other = found.index[:, 0], found.index[:, 1]
     one, two = y[index], y[other]
     theta = angle(one, two)
@@ -140,7 +168,7 @@ def _jump(heights, y, x, threshold, extend: str, relative: bool, centres, key) -
     if extend == "pair":
         share = random.uniform(key, (x.shape[0], 1), x.dtype)
     elif extend == "mass-centre":
-        near, far = (jnp.sqrt(((x - centres[which]) ** 2).sum(axis=1, keepdims=True)) for which in (index, other))
+        near, far = (_length(x - centres[which]) for which in (index, other))
         share = near / jnp.maximum(near + far, _TINY)  # weight 1 / near of the first and 1 / far of the second
     else:
         share = jnp.zeros((x.shape[0], 1), x.dtype)
@@ -148,10 +176,14 @@ def _jump(heights, y, x, threshold, extend: str, relative: bool, centres, key) -
     return Jump((1 - share) * one + share * two, index, other, theta, singular)
 
 
+@arrays()
 @jit
 def centres(heights: Float[Array, " m"], y: Float[Array, "m d"], x: Float[Array, "n d"]) -> Float[Array, "m d"]:
-    """Mean of those x that lie in each cell; of a cell without any the mean of all."""
-    where = assign(heights, y, x)
+    """Mean of those x that lie in each cell; of a cell without any the mean of all.
+
+    Differentiable in x with the cells held fixed; in heights and y it is not: the cell of a point jumps.
+    """
+    where = assign(heights, y, jax.lax.stop_gradient(x))
     count = jnp.zeros(y.shape[0], x.dtype).at[where].add(1.0)
     total = jnp.zeros((y.shape[0], x.shape[1]), x.dtype).at[where].add(x)
     return jnp.where(count[:, None] > 0, total / jnp.maximum(count, 1)[:, None], x.mean(axis=0)[None, :])

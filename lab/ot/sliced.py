@@ -5,7 +5,8 @@ $$ w_\theta = W_p^p(\theta^\top X, \theta^\top Y), \qquad SW_p^p = E_\theta\, w_
 
 with theta uniform on the sphere, or in the last (energy-based) weighed by how much it sees. A translation by t has
 $w_\theta = \langle \theta, t \rangle^2$ for p = 2, so that $SW_2^2 = |t|^2 / d$ and $\max SW_2 = |t|$. Time O(L n (d + log n))
-for L directions, where a matrix of costs takes O(n^2 d). All are differentiable in the points, with their orders held fixed.
+for L directions, where a matrix of costs takes O(n^2 d). All are differentiable in the points, with their orders held fixed,
+and in the masses, the directions and p.
 
 Source: Bonneel et al., *Sliced and Radon Wasserstein barycenters*, 2015; Deshpande et al. (max), CVPR 2019; Nguyen, Ho,
 *Energy-based sliced Wasserstein distance*, NeurIPS 2023; Le et al. (bidirectional), CVPR 2024.
@@ -22,6 +23,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.numerics import random
+from lab.numerics.arguments import NOT_NEGATIVE, arrays, whole
+from lab.numerics.differentiation import refuse_derivative, without_derivative
 from lab.numerics.jit import jit
 from lab.numerics.sorting import ascending
 
@@ -40,6 +43,9 @@ def directions(key: PRNGKeyArray, count: int, d: int, dtype: Any = float) -> Flo
     Returns:
         (count, d).
 
+    Raises:
+        ValueError: a count or a dimension below 1.
+
     Source:
         Muller, A note on a method for generating points uniformly on n-dimensional spheres, Communications of the ACM 1959.
 
@@ -49,10 +55,11 @@ def directions(key: PRNGKeyArray, count: int, d: int, dtype: Any = float) -> Flo
         >>> (sliced.directions(jax.random.key(0), 2, 3) ** 2).sum(axis=1).round(6).tolist()
         [1.0, 1.0]
     """
-    drawn = random.normal(key, (count, d), dtype)
+    drawn = random.normal(key, (whole("count", count, 1), whole("d", d, 1)), dtype)
     return drawn / jnp.sqrt((drawn**2).sum(axis=1, keepdims=True))
 
 
+@arrays(a=NOT_NEGATIVE, b=NOT_NEGATIVE)
 def on_line(
     u: Float[Array, "*lines m"],
     v: Float[Array, "*lines n"],
@@ -69,10 +76,18 @@ def on_line(
 
     Time O((m + n) log(m + n)) a line.
 
+    Raises:
+        ValueError: masses of another number than the points or of another total, no points, values that are not finite.
+
     >>> float(on_line(jnp.array([0.0, 1.0]), jnp.array([2.0])))  # both go to 2
     2.5
     """
     _check_power(p)
+    _check_points(u, v, a, b)
+    return _on_lines(u, v, a, b, p)
+
+
+def _on_lines(u: Array, v: Array, a: Any, b: Any, p: ArrayLike) -> Array:
     if a is None and b is None and u.shape[-1] == v.shape[-1]:
         return _powered(ascending(u) - ascending(v), p).mean(axis=-1)
     first, second = (
@@ -103,6 +118,7 @@ def _powered(z: Array, p: ArrayLike) -> Array:
     return jnp.where(same, 0.0, jnp.abs(jnp.where(same, 1.0, z)) ** p)
 
 
+@arrays(a=NOT_NEGATIVE, b=NOT_NEGATIVE)
 def by_direction(
     x: Float[Array, "m d"],
     y: Float[Array, "n d"],
@@ -115,15 +131,17 @@ def by_direction(
     """w of each direction.
 
     Raises:
-        ValueError: clouds of unlike dimensions, values that are not finite, p below 1 (what is under ``jit`` is not looked at).
+        ValueError: clouds of unlike dimensions, masses of another number than the points or of another total, values that are
+            not finite, p below 1 (values under ``jit`` are not checked).
     """
     _check_power(p)  # which a compiled function does not see
-    return _by_direction(*check_clouds(x, y), theta, a, b, p)
+    _check_points(x.T, y.T, a, b)
+    return _by_direction(x, y, theta, a, b, p)
 
 
 @jit
 def _by_direction(x: Array, y: Array, theta: Array, a: Any, b: Any, p: ArrayLike) -> Array:
-    return on_line(theta @ x.T, theta @ y.T, a, b, p=p)
+    return _on_lines(theta @ x.T, theta @ y.T, a, b, p)
 
 
 class Sliced(NamedTuple):
@@ -135,6 +153,7 @@ class Sliced(NamedTuple):
     theta: Float[Array, "lines d"]
 
 
+@arrays()
 def sliced(
     x: Float[Array, "m d"],
     y: Float[Array, "n d"],
@@ -160,7 +179,7 @@ def sliced(
         a ``Sliced``: $SW_p$ (the p-th root of the mean) and its standard error, the p-th powers (lines,), and the directions.
 
     Raises:
-        ValueError: clouds of unlike dimensions, values that are not finite, p below 1 (what is under ``jit`` is not looked at).
+        ValueError: as ``by_direction``.
 
     Source:
         Bonneel, Rabin, Peyré, Pfister, Sliced and Radon Wasserstein barycenters of measures, JMIV 2015.
@@ -175,9 +194,10 @@ def sliced(
         True
     """
     each = by_direction(x, y, theta, a, b, p=p)
-    return Sliced(*rooted(each, p), each, theta)
+    return Sliced(*rooted(each, p), each, jnp.asarray(theta, each.dtype))
 
 
+@arrays(each=NOT_NEGATIVE)
 def rooted(each: Float[Array, " lines"], p: ArrayLike = 2) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The value and the standard error of ``sliced``, from w of each direction."""
     mean, count = each.mean(), each.size
@@ -186,6 +206,7 @@ def rooted(each: Float[Array, " lines"], p: ArrayLike = 2) -> tuple[Float[Array,
     return value, spread * value / (p * (mean + _TINY))
 
 
+@arrays()
 def energy_based(
     x: Float[Array, "m d"], y: Float[Array, "n d"], theta: Float[Array, "lines d"], *, p: ArrayLike = 2
 ) -> Sliced:
@@ -194,9 +215,10 @@ def energy_based(
     The weights take part in the derivative.
     """
     each = by_direction(x, y, theta, p=p)
-    return Sliced(*energy_rooted(each, p), each, theta)
+    return Sliced(*energy_rooted(each, p), each, jnp.asarray(theta, each.dtype))
 
 
+@arrays(each=NOT_NEGATIVE)
 def energy_rooted(each: Float[Array, " lines"], p: ArrayLike = 2) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The value and the standard error of ``energy_based``, from w of each direction."""
     weight = jax.nn.softmax(each)
@@ -207,6 +229,7 @@ def energy_rooted(each: Float[Array, " lines"], p: ArrayLike = 2) -> tuple[Float
 
 
 @chosen
+@arrays()
 def bidirectional(
     x: Float[Array, "m d"],
     y: Float[Array, "n d"],
@@ -243,6 +266,7 @@ class Best(NamedTuple):
     trace: Float[Array, " steps"]  # of the value
 
 
+@arrays()
 def max_sliced(
     x: Float[Array, "m d"],
     y: Float[Array, "n d"],
@@ -257,18 +281,27 @@ def max_sliced(
     that was tried.
 
     Each step goes along the tangent, by a length that is halved where the value would fall. The value is differentiable in the
-    points with the direction held fixed, which is its derivative (envelope theorem) unless the best direction is one where two
-    orders of the points meet, as it may be of few points: w is the least of smooth functions, one for each order.
+    points, the masses and p with the direction held fixed, which is its derivative (envelope theorem) unless the best direction
+    is one where two orders of the points meet, as it may be of few points: w is the least of smooth functions, one for each
+    order. There the direction itself has no derivative: using one raises an error, and so does the derivative in the starts,
+    among which the choice jumps.
+
+    Raises:
+        ValueError: as ``by_direction``, or steps below 0.
     """
-    return _best(*check_clouds(x, y), theta, a, b, p, steps)
+    _check_power(p)
+    _check_points(x.T, y.T, a, b)
+    theta = refuse_derivative(theta, "max_sliced has no derivative in theta: the choice among the starts jumps")
+    return _best(x, y, theta, a, b, p, whole("steps", steps, 0))
 
 
 @jit
 def _best(x: Array, y: Array, theta: Array, a: Any, b: Any, p: ArrayLike, steps: int) -> Best:
-    held = jax.lax.stop_gradient((x, y))
+    sources = x, y, a, b, p
+    x_held, y_held, a_held, b_held, p_held = jax.lax.stop_gradient(sources)
 
     def seen(direction: Array) -> Array:
-        return by_direction(*held, direction[None], a, b, p=p)[0]
+        return _by_direction(x_held, y_held, direction[None], a_held, b_held, p_held)[0]
 
     def step(state: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], Array]:
         direction, value, length = state
@@ -280,29 +313,32 @@ def _best(x: Array, y: Array, theta: Array, a: Any, b: Any, p: ArrayLike, steps:
         state = jnp.where(better, tried, direction), jnp.where(better, new, value), length * jnp.where(better, 1.5, 0.5)
         return state, state[1]
 
-    first = by_direction(*held, theta, a, b, p=p)
+    first = _by_direction(x_held, y_held, theta, a_held, b_held, p_held)
     start = theta[first.argmax()]
-    begun = start, first.max(), 1 / jnp.maximum(p * first.max(), _TINY)  # as of a step of the power method
+    begun = start, first.max(), 1 / jnp.maximum(p_held * first.max(), _TINY)  # as of a step of the power method
     (best, _, _), trace = jax.lax.scan(step, begun, None, length=steps)
-    value = (by_direction(x, y, jax.lax.stop_gradient(best)[None], a, b, p=p)[0] + _TINY) ** (1 / p)
-    return Best(value, best, trace ** (1 / p))
+    value = (_by_direction(x, y, best[None], a, b, p)[0] + _TINY) ** (1 / p)
+    message = "the direction and the trace of max_sliced have no derivative: the best direction may jump; use its value"
+    return Best(value, *without_derivative((best, trace ** (1 / p_held)), sources, message))
 
 
-def check_clouds(x: Any, y: Any) -> tuple[Array, Array]:
-    """Two clouds of one dimension, finite.
-
-    Raises:
-        ValueError: shapes that do not fit, or values that are not finite.
-    """
-    x, y = jnp.asarray(x), jnp.asarray(y)
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or 0 in (*x.shape, *y.shape):
-        raise ValueError(
-            f"the clouds have shapes {x.shape} and {y.shape}, but two tables (points, dimension) of one dimension are needed"
-        )
-    for name, points in (("x", x), ("y", y)):
-        if not isinstance(points, Tracer) and not np.isfinite(np.asarray(points)).all():
-            raise ValueError(f"{name} has values that are not finite")
-    return x, y
+def _check_points(u: Array, v: Array, a: Any, b: Any) -> None:
+    """At least one point on each side, and as many masses, of total 1."""
+    for points, mass, (name, of) in ((u, a, ("a", "first")), (v, b, ("b", "second"))):
+        if 0 in points.shape:
+            raise ValueError(
+                f"the {of} cloud (x or u is the first, y or v the second) has no points: at least one is needed"
+            )
+        if mass is None:
+            continue
+        if mass.shape != points.shape[-1:]:
+            raise ValueError(f"{name} has {mass.size} masses, but the {of} cloud has {points.shape[-1]} points")
+        if not isinstance(mass, Tracer):
+            total = float(np.asarray(mass, float).sum())
+            if abs(total - 1) > max(1e-6, 10 * mass.size * float(jnp.finfo(mass.dtype).eps)):
+                raise ValueError(
+                    f"{name} sums to {total:.9g}, but masses of total 1 are needed: divide them by their sum"
+                )
 
 
 def _check_power(p: ArrayLike) -> None:

@@ -30,6 +30,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure
+from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.numerics.learning import ADAM, descend, rate
 from lab.ot import sliced
@@ -286,9 +287,9 @@ def matching(
     """The objective of ``learn``, checked."""
     whole, padded = stacked(surfaces)
     most, count = whole.values.shape[-1], len(surfaces)
-    if not 1 <= k <= most:
+    if not 1 <= k <= most or int(k) != k:
         raise ValueError(f"k = {k}, but the surfaces have {most} eigenfunctions: take from 1 to {most}")
-    if directions < 1:
+    if directions < 1 or int(directions) != directions:
         raise ValueError(f"directions = {directions}, but at least 1 is needed")
     pairs = np.argwhere(np.triu(np.ones((count, count)), 1)) if pairs is None else np.asarray(pairs)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs) or pairs.dtype.kind not in "iu":
@@ -315,8 +316,12 @@ def _checked(settings: Settings) -> Settings:
 
 
 def _course(problem: Matching, net: Net, moments: Any, key: PRNGKeyArray, steps: int) -> _Course:
-    if steps < 1:
+    if steps < 1 or int(steps) != steps:
         raise ValueError(f"steps = {steps}, but at least 1 is needed")
+    problem, net = refuse_derivative(
+        (problem, net),
+        "learning a correspondence has no derivative: it does not end at a minimum; differentiate Matching.terms",
+    )
     given = problem.surfaces.descriptors.shape[-1]
     if isinstance(net, DiffusionNet) and given != (asked := net.first.in_features):
         raise ValueError(f"the surfaces have {given} descriptors, but the network takes {asked}")
@@ -403,7 +408,6 @@ class Matched(NamedTuple):
     features_y: Float[Array, "ny c"]
 
 
-@jit
 def match(net: Net, x: Surface, y: Surface, k: int = 30, settings: Settings | None = None) -> Matched:
     r"""The point maps from Y to X. Of near isometries ``p2p`` is the better one, of others ``nearest``.
 
@@ -418,7 +422,10 @@ def match(net: Net, x: Surface, y: Surface, k: int = 30, settings: Settings | No
         settings: of the functional maps of the features; the defaults when omitted.
 
     Returns:
-        both point maps (n_y,), the functional maps of the features (k, k), and the features.
+        both point maps (n_y,), which have no derivative, the functional maps of the features (k, k), and the features.
+
+    Raises:
+        ValueError: more eigenfunctions than the surfaces have, or a setting out of its bounds.
 
     Source:
         Le, Nguyen, Sun, Ho and Xie (2024); Ovsjanikov et al. (2012).
@@ -433,8 +440,17 @@ def match(net: Net, x: Surface, y: Surface, k: int = 30, settings: Settings | No
         >>> shapes.match(net, x, x, k=4).nearest.tolist()  # places as features: each vertex is itself
         [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
     """
+    most = min(x.values.shape[-1], y.values.shape[-1])
+    if not 1 <= k <= most or int(k) != k:
+        raise ValueError(f"k = {k}, but the surfaces have {most} eigenfunctions: take from 1 to {most}")
+    return _match(net, x, y, k, _checked(settings or Settings()))
+
+
+@jit
+def _match(net: Net, x: Surface, y: Surface, k: int, settings: Settings) -> Matched:
     fx, fy = net(x), net(y)
-    nearest = maps.nearest_features(fx, fy)
-    phi = x.functions[:, :k], y.functions[:, :k], y.inverse[:k]
+    held = jax.lax.stop_gradient((fx, fy, x, y))
+    phi = held[2].functions[:, :k], held[3].functions[:, :k], held[3].inverse[:k]
+    nearest = maps.nearest_features(*held[:2])
     p2p = maps.point_map(maps.of_point_map(nearest, phi[0], phi[2]), *phi[:2])
     return Matched(p2p, nearest, *functional_maps(x, y, fx, fy, k, settings), fx, fy)

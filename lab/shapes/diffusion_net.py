@@ -16,10 +16,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.numerics import random
+from lab.numerics.arguments import NOT_NEGATIVE, arrays
 from lab.shapes.surface import Surface
 
 _LEAST = 1e-8  # of a time
@@ -58,11 +61,13 @@ class Block(eqx.Module):
         return x + h
 
 
+@arrays(times=NOT_NEGATIVE)
 def diffuse(f: Float[Array, "n width"], on: Surface, times: Float[Array, " width"]) -> Float[Array, "n width"]:
     r"""$\Phi\, e^{-\Lambda t}\, \Phi^+ f$: the heat equation, within the eigenfunctions that there are."""
     return on.functions @ (jnp.exp(-on.values[:, None] * times[None, :]) * (on.inverse @ f))
 
 
+@arrays()
 def slope_features(
     f: Float[Array, "n width"], on: Surface, real: Float[Array, "width width"], imaginary: Float[Array, "width width"]
 ) -> Float[Array, "n width"]:
@@ -110,7 +115,7 @@ class DiffusionNet(eqx.Module):
             ValueError: a size below 1.
         """
         for name, size in (("inputs", inputs), ("outputs", outputs), ("width", width), ("blocks", blocks)):
-            if size < 1:
+            if size < 1 or int(size) != size:
                 raise ValueError(f"{name} = {size}, but at least 1 is needed")
         of_first, of_last, *of_blocks = jax.random.split(key, blocks + 2)
         self.first = eqx.nn.Linear(inputs, width, dtype=dtype, key=of_first)
@@ -124,7 +129,15 @@ class DiffusionNet(eqx.Module):
 
         Args:
             dropout: the share of hidden numbers that is set to 0; without a key none is.
+
+        Raises:
+            ValueError: another number of descriptors than the network takes, or a dropout outside [0, 1).
         """
+        given = on.descriptors.shape[-1]
+        if given != self.first.in_features:
+            raise ValueError(f"on.descriptors has {given} columns, but the network takes {self.first.in_features}")
+        if key is not None and not isinstance(dropout, Tracer) and not 0 <= float(np.asarray(dropout)) < 1:
+            raise ValueError(f"dropout = {float(np.asarray(dropout)):g} is not allowed: it must be in [0, 1)")
         x = _each(self.first, on.descriptors)
         for i, block in enumerate(self.blocks):
             x = block(x, on, dropout, None if key is None else jax.random.fold_in(key, i))

@@ -20,11 +20,23 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 from scipy.special import logsumexp, softmax
 
+from lab.numerics.arguments import whole
+from lab.numerics.differentiation import needs_values
 from lab.shapes.mesh import Mesh, edges, mesh
 
 _BLEND, _SKIN = 25.0, 12.0
 
 
+_REMEDY = "A mesh is of NumPy: multiply the vertices of one of radius 1 by a traced number."
+
+
+def _lengths(**given: float) -> None:
+    for name, value in given.items():
+        if not 0 < value < np.inf:
+            raise ValueError(f"{name} = {value:g} is not allowed: it must be positive and finite")
+
+
+@needs_values(_REMEDY)
 def sphere(times: int = 3, radius: float = 1.0) -> Mesh:
     r"""An icosahedron whose faces are divided in four that many times: $10 \cdot 4^{\mathrm{times}} + 2$ vertices.
 
@@ -48,10 +60,9 @@ def sphere(times: int = 3, radius: float = 1.0) -> Mesh:
         >>> [shapes.sphere(times).n for times in (0, 1, 2)]
         [12, 42, 162]
     """
-    if not 0 <= times <= 7:
+    if not 0 <= times <= 7 or int(times) != times:
         raise ValueError(f"times = {times}, but the faces of a sphere are divided from 0 to 7 times")
-    if not 0 < radius < np.inf:
-        raise ValueError(f"radius = {radius:g}, but it must be positive and finite")
+    _lengths(radius=radius)
     golden = (1 + 5**0.5) / 2
     short = np.array([[-1, golden, 0], [1, golden, 0], [-1, -golden, 0], [1, -golden, 0]])
     places = np.concatenate([np.roll(short, shift, axis=1) for shift in (0, 1, 2)])
@@ -79,6 +90,7 @@ _ICOSAHEDRON = np.array(
 )
 
 
+@needs_values(_REMEDY)
 def flat_torus(m: int, n: int, radii: tuple[float, float] = (1.0, 1.0)) -> Mesh:
     r"""The product of two circles with m and n points, in 4 dimensions; its squares are divided along a diagonal.
 
@@ -95,7 +107,7 @@ def flat_torus(m: int, n: int, radii: tuple[float, float] = (1.0, 1.0)) -> Mesh:
         the mesh of m n vertices.
 
     Raises:
-        ValueError: fewer than 3 points of a circle.
+        ValueError: fewer than 3 points of a circle, or radii that are not positive.
 
     Source:
         Pinkall and Polthier (1993), of the weights that make it exact.
@@ -106,8 +118,7 @@ def flat_torus(m: int, n: int, radii: tuple[float, float] = (1.0, 1.0)) -> Mesh:
         >>> torus.n, round(torus.area, 9)
         (16, 32.0)
     """
-    if min(m, n) < 3:
-        raise ValueError(f"m, n = {m}, {n}, but a circle needs at least 3 points")
+    _check_torus(m, n, radii)
     u, v = (
         angle.ravel() for angle in np.meshgrid(*(2 * np.pi * np.arange(size) / size for size in (m, n)), indexing="ij")
     )
@@ -117,8 +128,25 @@ def flat_torus(m: int, n: int, radii: tuple[float, float] = (1.0, 1.0)) -> Mesh:
     return mesh(places, _halves(i, j, (i + 1) % m, (j + 1) % n, n))
 
 
+def _check_torus(m: int, n: int, radii: Any) -> None:
+    if min(m, n) < 3:
+        raise ValueError(f"m, n = {m}, {n}, but a circle needs at least 3 points")
+    whole("m", m, 3)
+    whole("n", n, 3)
+    if len(radii) != 2:
+        raise ValueError(f"radii has {len(radii)} numbers, but two are needed")
+    for radius in radii:
+        _lengths(radii=radius)
+
+
+@needs_values(_REMEDY)
 def flat_torus_values(m: int, n: int, radii: tuple[float, float] = (1.0, 1.0)) -> Float[np.ndarray, " mn"]:
-    """All eigenvalues of ``flat_torus``, ascending: of the mesh exactly."""
+    """All eigenvalues of ``flat_torus``, ascending: of the mesh exactly.
+
+    Raises:
+        ValueError: as ``flat_torus``.
+    """
+    _check_torus(m, n, radii)
     each = [
         (2 - 2 * np.cos(2 * np.pi * np.arange(size) / size)) / (2 * radius * np.sin(np.pi / size)) ** 2
         for size, radius in zip((m, n), radii, strict=True)
@@ -126,6 +154,7 @@ def flat_torus_values(m: int, n: int, radii: tuple[float, float] = (1.0, 1.0)) -
     return np.sort((each[0][:, None] + each[1][None, :]).ravel())
 
 
+@needs_values(_REMEDY)
 def sheet(m: int, n: int, width: float = 2.0, height: float = 1.0, turn: float = 0.0) -> Mesh:
     r"""A rectangle of m by n points, rolled about a cylinder by the angle ``turn`` (0: plain).
 
@@ -144,7 +173,7 @@ def sheet(m: int, n: int, width: float = 2.0, height: float = 1.0, turn: float =
         the mesh of m n vertices.
 
     Raises:
-        ValueError: fewer than 2 points a side, or an angle outside [0, 2 pi).
+        ValueError: fewer than 2 points a side, a side that is not positive, or an angle outside [0, 2 pi).
 
     Source:
         do Carmo, Differential Geometry of Curves and Surfaces, on isometries.
@@ -158,6 +187,9 @@ def sheet(m: int, n: int, width: float = 2.0, height: float = 1.0, turn: float =
         raise ValueError(
             f"m, n, turn = {m}, {n}, {turn:g}, but at least 2 points a side and an angle in [0, 2 pi) are needed"
         )
+    whole("m", m, 2)
+    whole("n", n, 2)
+    _lengths(width=width, height=height)
     x, y = (at.ravel() for at in np.meshgrid(np.linspace(0, width, m), np.linspace(0, height, n), indexing="ij"))
     if turn:
         radius = width / turn

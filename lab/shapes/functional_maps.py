@@ -27,6 +27,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from lab.choices import chosen
+from lab.numerics.arguments import NOT_NEGATIVE, POSITIVE, arrays, real, whole
+from lab.numerics.differentiation import needs_values, refuse_derivative
 from lab.numerics.jit import jit
 from lab.numerics.neighbours import nearest
 from lab.ot.problem import Problem
@@ -40,20 +42,33 @@ _TINY = 1e-12
 # -- the map of features -----------------------------------------------------------------------------------------------
 
 
+@arrays(values_x=NOT_NEGATIVE, values_y=NOT_NEGATIVE, gamma=POSITIVE)
 def mask(values_x: Float[Array, " kx"], values_y: Float[Array, " ky"], gamma: ArrayLike = 0.5) -> Float[Array, "ky kx"]:
     r"""D of C_xy, that of the other direction is its transpose. With s the largest eigenvalue of both,
     $a_j = (\lambda^x_j / s)^\gamma$ and $b_i = (\lambda^y_i / s)^\gamma$,
 
     $$ D_{ij} = \Big(\frac{b_i}{b_i^2 + 1} - \frac{a_j}{a_j^2 + 1}\Big)^2
               + \Big(\frac{1}{b_i^2 + 1} - \frac{1}{a_j^2 + 1}\Big)^2 . $$
+
+    It is 0 where all eigenvalues are. An eigenvalue that is 0 stays 0 when a surface changes: its derivative counts as 0.
+
+    Raises:
+        ValueError: eigenvalues that are negative or not finite, none, or a gamma that is not positive.
     """
+    if not values_x.size or not values_y.size:
+        raise ValueError("values_x and values_y need at least one eigenvalue each")
     largest = jnp.maximum(values_x.max(), values_y.max())
-    a, b = ((values / largest) ** gamma for values in (values_x, values_y))
+    largest = jnp.where(largest > 0, largest, 1.0)
+    a, b = (
+        jnp.where(values > 0, (jnp.where(values > 0, values, 1.0) / largest) ** gamma, 0.0)
+        for values in (values_x, values_y)
+    )
     real = (b / (b**2 + 1))[:, None] - (a / (a**2 + 1))[None, :]
     imaginary = (1 / (b**2 + 1))[:, None] - (1 / (a**2 + 1))[None, :]
     return real**2 + imaginary**2
 
 
+@arrays(penalty=NOT_NEGATIVE)
 def solve(
     a: Float[Array, "kx cx"],
     b: Float[Array, "ky cy"],
@@ -85,6 +100,7 @@ def _solve(a: Array, b: Array, penalty: Array, strength: ArrayLike, ridge: Array
     return jax.vmap(lambda row, of: jnp.linalg.solve(gram + strength * jnp.diag(row), of))(penalty, right)
 
 
+@arrays()
 def of_point_map(
     p2p: Int[Any, " ny"], functions_x: Float[Array, "nx kx"], inverse_y: Float[Array, "ky ny"]
 ) -> Float[Array, "ky kx"]:
@@ -112,6 +128,7 @@ def of_point_map(
                [1., 0.]], dtype=float64)
     """
     _vertices(p2p, functions_x.shape[0])
+    p2p = jnp.asarray(p2p)
     return inverse_y @ functions_x[p2p]
 
 
@@ -126,16 +143,19 @@ def _off(x: Array) -> Array:
     return x - jnp.eye(x.shape[0], dtype=x.dtype)
 
 
+@arrays()
 def bijectivity(c_xy: Float[Array, "ky kx"], c_yx: Float[Array, "kx ky"]) -> Float[Array, ""]:
     r"""$\|C_{xy} C_{yx} - I\|^2 + \|C_{yx} C_{xy} - I\|^2$: each is the way back of the other."""
     return _square(_off(c_xy @ c_yx)) + _square(_off(c_yx @ c_xy))
 
 
+@arrays()
 def orthogonality(c_xy: Float[Array, "ky kx"], c_yx: Float[Array, "kx ky"]) -> Float[Array, ""]:
     r"""$\|C_{xy}^\top C_{xy} - I\|^2 + \|C_{yx}^\top C_{yx} - I\|^2$: areas are kept."""
     return _square(_off(c_xy.T @ c_xy)) + _square(_off(c_yx.T @ c_yx))
 
 
+@arrays()
 def isometry(
     c_xy: Float[Array, "ky kx"],
     c_yx: Float[Array, "kx ky"],
@@ -148,6 +168,7 @@ def isometry(
     return _square(one) + _square(c_yx * (values_y[None, :] - values_x[:, None]))
 
 
+@arrays()
 def coupling(
     c_xy: Float[Array, "ky kx"],
     c_yx: Float[Array, "kx ky"],
@@ -164,13 +185,18 @@ def coupling(
     return _square(c_xy - y[1] @ (pi_yx @ x[0])) + _square(c_yx - x[1] @ (pi_xy @ y[0]))
 
 
+@arrays()
 def partial_rank(values_full: Float[Array, " k"], values_part: Float[Array, " k"]) -> Float[Array, " k"]:
     """The diagonal that is asked of maps between a part and its whole: ones for as many eigenfunctions of the part as are below
-    the whole's last, and one more."""
+    the whole's last, and one more. It jumps where eigenvalues cross, and has no derivative."""
+    values_full, values_part = refuse_derivative(
+        (values_full, values_part), "the rank of a part has no derivative in the eigenvalues: it jumps where they cross"
+    )
     r = (values_part < values_full.max()).sum()
     return (jnp.arange(values_part.size) <= r).astype(values_part.dtype)
 
 
+@arrays()
 def partial_losses(
     c_fp: Float[Array, "k k"],
     c_pf: Float[Array, "k k"],
@@ -186,6 +212,7 @@ def partial_losses(
     return _square(c_fp @ c_pf - eye), _square(c_fp @ c_fp.T - eye)
 
 
+@arrays()
 def dirichlet(v: Float[Array, "n d"], ends: Int[Array, "e 2"], weights: Float[Array, " e"]) -> Float[Array, ""]:
     r"""The mean over coordinates of $v^\top L v = \sum_{ij} w_{ij} (v_i - v_j)^2$, of the edges ij of a surface: how smooth it
     is where a soft map sends it.
@@ -193,18 +220,22 @@ def dirichlet(v: Float[Array, "n d"], ends: Int[Array, "e 2"], weights: Float[Ar
     Args:
         ends, weights: of L, ``-L_ij`` for each pair once: ``learning_data``.
     """
+    if not isinstance(ends, Tracer) and ((ends < 0) | (ends >= v.shape[0])).any():
+        raise ValueError(f"ends must be vertices from 0 to {v.shape[0] - 1}")
     return (weights[:, None] * (v[ends[:, 0]] - v[ends[:, 1]]) ** 2).sum() / v.shape[1]
 
 
 # -- soft and hard correspondences -------------------------------------------------------------------------------------
 
 
+@arrays()
 def unit_rows(features: Float[Array, "n c"]) -> Float[Array, "n c"]:
     """Rows divided by their norms; zero rows stay zero, with a slope of 0."""
     square = (features**2).sum(axis=1, keepdims=True)
     return features * jax.lax.rsqrt(jnp.maximum(square, _TINY**2))
 
 
+@arrays()
 def soft(
     features_x: Float[Array, "nx cx"],
     features_y: Float[Array, "ny cy"],
@@ -251,6 +282,7 @@ class Refined(NamedTuple):
     yx: Float[Array, "ny nx"]  # rows sum to 1
 
 
+@arrays()
 def refined(
     features_x: Float[Array, "nx c"],
     features_y: Float[Array, "ny c"],
@@ -272,8 +304,7 @@ def refined(
         ValueError: sigma that is not positive, or no sweep.
     """
     _positive("sigma", sigma)
-    if sweeps < 1:
-        raise ValueError(f"sweeps = {sweeps}, but at least 1 is needed")
+    whole("sweeps", sweeps, 1)
     return _refined(features_x, features_y, sigma, mass_x, mass_y, sweeps)
 
 
@@ -304,7 +335,7 @@ def _uniform(size: int, mass: Array | None, dtype: Any) -> Array:
 # -- point maps --------------------------------------------------------------------------------------------------------
 
 
-@jit
+@arrays()
 def point_map(
     c_xy: Float[Array, "ky kx"], functions_x: Float[Array, "nx kx"], functions_y: Float[Array, "ny ky"]
 ) -> Int[Array, " ny"]:
@@ -318,6 +349,10 @@ def point_map(
     Returns:
         of each vertex of Y its vertex of X, (n_y,).
 
+    Raises:
+        ValueError: shapes that do not fit, or values that are not finite.
+        NotDifferentiableError: when differentiated, since the nearest vertex jumps; ``soft`` is differentiable.
+
     Source:
         Ovsjanikov et al. (2012).
 
@@ -327,16 +362,35 @@ def point_map(
         >>> shapes.point_map(jnp.array([[0.0, 1.0], [1.0, 0.0]]), jnp.eye(2), jnp.eye(2)).tolist()
         [1, 0]
     """
-    return nearest(functions_y, functions_x @ c_xy.T).index[:, 0]
+    return _point_map(*refuse_derivative((c_xy, functions_x, functions_y), _JUMPS))
+
+
+_JUMPS = "a point map has no derivative: the nearest vertex jumps; use functional_maps.soft"
 
 
 @jit
+def _point_map(c_xy: Array, functions_x: Array, functions_y: Array) -> Array:
+    return nearest(*jax.lax.stop_gradient((functions_y, functions_x @ c_xy.T))).index[:, 0]
+
+
+@arrays()
 def nearest_features(features_x: Float[Array, "nx c"], features_y: Float[Array, "ny c"]) -> Int[Array, " ny"]:
-    """From Y to X, to the most similar of the features of unit norm."""
+    """From Y to X, to the most similar of the features of unit norm.
+
+    Raises:
+        ValueError: shapes that do not fit, or values that are not finite.
+        NotDifferentiableError: when differentiated, as ``point_map``.
+    """
+    return _nearest_features(*refuse_derivative((features_x, features_y), _JUMPS))
+
+
+@jit
+def _nearest_features(features_x: Array, features_y: Array) -> Array:
     return nearest(unit_rows(features_y), unit_rows(features_x)).index[:, 0]
 
 
 @chosen
+@arrays()
 def match(
     features_x: Float[Array, "nx c"],
     features_y: Float[Array, "ny c"],
@@ -346,7 +400,7 @@ def match(
     by: Literal["map", "features"] | str = "map",
 ) -> Int[Array, " ny"]:
     """The point map from Y to X of learned features: of near isometries by the functional map of the nearest features, which
-    smooths, of others by the nearest features alone."""
+    smooths, of others by the nearest features alone; as ``point_map`` without a derivative."""
     p2p = nearest_features(features_x, features_y)
     return p2p if by == "features" else point_map(of_point_map(p2p, functions_x, inverse_y), functions_x, functions_y)
 
@@ -358,6 +412,7 @@ class Zoomed(NamedTuple):
     p2p: Int[Array, " ny"]  # from Y to X
 
 
+@arrays()
 def zoomout(
     c_xy: Float[Array, "k0 k0"],
     functions_x: Float[Array, "nx k"],
@@ -377,10 +432,11 @@ def zoomout(
         step: eigenfunctions that are added at once.
 
     Returns:
-        C_xy (k, k) and the point map from Y to X (n_y,).
+        C_xy (k, k), differentiable in Phi_x and Phi_y^+ with the point map held fixed, and the point map from Y to X (n_y,).
 
     Raises:
-        ValueError: fewer eigenfunctions than C has, or a step below 1.
+        ValueError: shapes that do not fit, fewer eigenfunctions than C has, or a step below 1.
+        NotDifferentiableError: when differentiated in c_xy or Phi_y, of which only the point map depends, which jumps.
 
     Source:
         Melzi et al., ZoomOut (2019).
@@ -400,9 +456,11 @@ def zoomout(
         raise ValueError(
             f"C has {start} rows, k = {k} and step = {step}, but 1 <= rows <= k and a step from 1 are needed"
         )
+    whole("step", step, 1)
+    c_xy, functions_y = refuse_derivative((c_xy, functions_y), _JUMPS)
     sizes = np.append(np.arange(start, k, step), k)
-    whole = jnp.zeros((k, k), c_xy.dtype).at[:start, :start].set(c_xy)
-    return _zoomed(whole, functions_x, functions_y, inverse_y, jnp.asarray(sizes))
+    padded = jnp.zeros((k, k), c_xy.dtype).at[:start, :start].set(c_xy)
+    return _zoomed(padded, functions_x, functions_y, inverse_y, jnp.asarray(sizes))
 
 
 @jit
@@ -412,18 +470,18 @@ def _zoomed(c_xy: Array, functions_x: Array, functions_y: Array, inverse_y: Arra
 
     def sharper(c: Array, sizes: tuple[Array, Array]) -> tuple[Array, None]:
         size, following = sizes
-        p2p = point_map(c, functions_x, jnp.where(index[None, :] < size, functions_y, 0))
+        p2p = _point_map(c, functions_x, jnp.where(index[None, :] < size, functions_y, 0))
         there = index < following
         return jnp.where(there[:, None] & there[None, :], inverse_y @ functions_x[p2p], 0), None
 
     c_xy, _ = jax.lax.scan(sharper, c_xy, (sizes[:-1], sizes[1:]))
-    return Zoomed(c_xy, point_map(c_xy, functions_x, functions_y))
+    return Zoomed(c_xy, _point_map(c_xy, functions_x, functions_y))
 
 
 # -- how good it is ----------------------------------------------------------------------------------------------------
 
 
-def geodesic_errors(p2p: Any, truth: Any, distances: Any) -> Float[np.ndarray, " ny"]:
+def geodesic_errors(p2p: Any, truth: Any, distances: Any) -> Any:
     r"""$e(y) = d_X(p2p(y), \mathrm{truth}(y))$.
 
     Args:
@@ -432,7 +490,7 @@ def geodesic_errors(p2p: Any, truth: Any, distances: Any) -> Float[np.ndarray, "
         distances: (n_x, n_x) on X, in units of the root of its area: ``geodesics``. One reports 100 times the mean.
 
     Returns:
-        errors (n_y,), in the units of the distances.
+        errors (n_y,), in the units of the distances; differentiable in them.
 
     Raises:
         ValueError: maps of unlike lengths, or indices that are no vertices of X.
@@ -445,7 +503,13 @@ def geodesic_errors(p2p: Any, truth: Any, distances: Any) -> Float[np.ndarray, "
         >>> shapes.geodesic_errors([0, 1], [0, 0], [[0.0, 0.3], [0.3, 0.0]]).tolist()
         [0.0, 0.3]
     """
-    p2p, truth, distances = np.asarray(p2p), np.asarray(truth), np.asarray(distances)
+    p2p, truth = np.asarray(p2p), np.asarray(truth)
+    traced = isinstance(distances, Tracer)
+    distances = real("distances", distances, (None, None)) if traced else np.asarray(distances)
+    if distances.ndim != 2 or distances.shape[0] != distances.shape[1]:
+        raise ValueError(f"distances has shape {distances.shape}, but those of all pairs (n_x, n_x) are needed")
+    if not traced and not np.isfinite(distances).all():
+        raise ValueError("distances has values that are not finite")
     if p2p.shape != truth.shape:
         raise ValueError(
             f"the maps have shapes {p2p.shape} and {truth.shape}, but both are of the vertices of Y (n_y,)"
@@ -463,6 +527,7 @@ class Curve(NamedTuple):
     area: float  # under it, with the axis of t taken as [0, 1]
 
 
+@needs_values("The curve counts errors below thresholds and jumps: differentiate a mean error instead.")
 def correct_keypoints(errors: Any, most: float = 0.10, count: int = 40) -> Curve:
     r"""The curve PCK(t) on [0, most], and the area under it (AUC).
 
@@ -477,7 +542,8 @@ def correct_keypoints(errors: Any, most: float = 0.10, count: int = 40) -> Curve
         thresholds and shares (count,), and the area, with the axis of t taken as [0, 1].
 
     Raises:
-        ValueError: a largest threshold that is not positive and finite, or fewer than 2.
+        ValueError: a largest threshold that is not positive and finite, fewer than 2, or errors that are negative or NaN, or
+            none.
 
     Source:
         Kim, Lipman and Funkhouser, Blended intrinsic maps (2011).
@@ -490,8 +556,11 @@ def correct_keypoints(errors: Any, most: float = 0.10, count: int = 40) -> Curve
     """
     if not 0 < most < np.inf or count < 2:
         raise ValueError(f"most = {most:g} and count = {count}, but a positive threshold and at least 2 are needed")
-    threshold = np.linspace(0, most, count)
-    share = (np.asarray(errors).ravel()[None, :] <= threshold[:, None]).mean(axis=1)
+    given = np.asarray(errors, float).ravel()
+    if not given.size or not (given >= 0).all():
+        raise ValueError("errors must be numbers of at least 0, and at least one of them")
+    threshold = np.linspace(0, most, whole("count", count, 2))
+    share = (given[None, :] <= threshold[:, None]).mean(axis=1)
     return Curve(threshold, share, float(np.trapezoid(share, threshold / most)))
 
 

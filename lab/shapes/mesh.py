@@ -13,13 +13,20 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Float, Int
 from scipy import sparse
 from scipy.sparse import csgraph
 
 from lab.inputs import listed
+from lab.numerics.differentiation import NotDifferentiableError, needs_values
 
 _FLAT = 1e-12  # twice the area of a face, in squares of its longest edge, at which it has none
+
+
+_REMEDY = (
+    "Laplacians and spectra are computed on the host: differentiate what is made of them, a Surface or a Spectrum."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +40,10 @@ class Mesh:
 
     vertices: Float[np.ndarray, "n d"]
     faces: Int[np.ndarray, "f 3"]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.vertices, Tracer) or isinstance(self.faces, Tracer):
+            raise NotDifferentiableError(f"a Mesh is of NumPy and cannot be traced by jit, vmap or grad. {_REMEDY}")
 
     @property
     def n(self) -> int:
@@ -50,6 +61,7 @@ class Mesh:
         return float(self.areas.sum())
 
 
+@needs_values(_REMEDY)
 def mesh(vertices: Any, faces: Any, *, degenerate: bool = False) -> Mesh:
     """A mesh of float64, checked.
 
@@ -132,6 +144,7 @@ def _count(size: int, one: str, many: str = "") -> str:
     return f"there is 1 {one}" if size == 1 else f"there are {size:,} {many or one + 's'}"
 
 
+@needs_values(_REMEDY)
 def repaired(vertices: Any, faces: Any) -> Mesh:
     r"""Vertices at one place made one, faces without area and vertices of no face left out.
 
@@ -233,14 +246,18 @@ def permuted(shape: Mesh, order: Int[np.ndarray, " n"]) -> Mesh:
     Raises:
         ValueError: an order that has not each vertex once.
     """
+    order = np.asarray(order)
     if not np.array_equal(np.sort(order), np.arange(shape.n)):
         raise ValueError(f"the order must have each of the {shape.n} vertices once")
     return mesh(shape.vertices[order], np.argsort(order)[shape.faces], degenerate=True)
 
 
+@needs_values(_REMEDY)
 def transformed(shape: Mesh, matrix: Any, shift: Any = 0.0) -> Mesh:
     """Each place x as A x + b. Where A mirrors, the faces are turned too, so that their outside stays outside."""
     matrix = np.asarray(matrix, float)
+    if matrix.ndim != 2 or matrix.shape[1] != shape.vertices.shape[1] or not np.isfinite(matrix).all():
+        raise ValueError(f"matrix has shape {matrix.shape}, but a finite (e, {shape.vertices.shape[1]}) is needed")
     mirrors = matrix.shape[0] == matrix.shape[1] and np.linalg.det(matrix) < 0
     moved = shape.vertices @ matrix.T + np.broadcast_to(np.asarray(shift, float), matrix.shape[:1])[None, :]
     return mesh(moved, shape.faces[:, ::-1] if mirrors else shape.faces, degenerate=True)

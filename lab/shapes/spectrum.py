@@ -37,7 +37,7 @@ class Spectrum(NamedTuple):
 
     def first(self, k: int) -> "Spectrum":
         """Only k of them."""
-        if not 1 <= k <= len(self.values):
+        if not 1 <= k <= len(self.values) or int(k) != k:
             raise ValueError(f"k = {k}, but there are {len(self.values)} eigenfunctions: compute more")
         return Spectrum(self.values[:k], self.functions[:, :k], self.mass)
 
@@ -52,7 +52,7 @@ def spectrum(operator: Laplacian, k: int) -> Spectrum:
         UserWarning: a surface of several parts, each of which has an eigenvalue 0.
     """
     n, area = len(operator.mass), operator.mass.sum()
-    if not 1 <= k < n:
+    if not 1 <= k < n or int(k) != k:
         raise ValueError(f"k = {k}, but of {n} vertices from 1 to {n - 1} eigenfunctions can be had")
     if not (operator.mass > 0).all():
         raise ValueError(f"vertex {operator.mass.argmin()} has no mass: leave out faces without area, or use repaired")

@@ -17,6 +17,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
+from lab.numerics.differentiation import needs_values
 from lab.numerics.host import placed
 from lab.shapes.laplacian import laplacian
 from lab.shapes.mesh import Mesh, edges, normalised
@@ -53,6 +54,7 @@ class Surface(eqx.Module):
         return jnp.swapaxes(self.functions * self.mass[..., None], -1, -2)
 
 
+@needs_values("Replace fields of a Surface by traced arrays: eqx.tree_at(lambda s: s.descriptors, surface, traced).")
 def surface(
     shape: Mesh, k: int, descriptors: Any = None, *, channels: int = 128, robust: bool = False, dtype: Any = np.float32
 ) -> Surface:

@@ -13,10 +13,14 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from lab.numerics.arguments import ANY, NOT_NEGATIVE, arrays
+from lab.numerics.differentiation import refuse_derivative
+
 CLASSES = ("under", "neutral", "over")
 """The labels -1, 0 and 1."""
 
 
+@arrays(theta=ANY)
 def rate(theta: Float[Array, "t *n"], dt: ArrayLike) -> Float[Array, "*n"]:
     r"""The mean change of theta in a second, over all its frames.
 
@@ -48,6 +52,7 @@ def rate(theta: Float[Array, "t *n"], dt: ArrayLike) -> Float[Array, "*n"]:
     return (theta[-1] - theta[0]) / ((len(theta) - 1) * dt)
 
 
+@arrays(rates=ANY)
 def label(rates: Float[Array, "*n"], threshold: ArrayLike) -> Int[Array, "*n"]:
     r"""-1, 0 or 1: below -threshold, between, above threshold.
 
@@ -62,6 +67,7 @@ def label(rates: Float[Array, "*n"], threshold: ArrayLike) -> Int[Array, "*n"]:
 
     Raises:
         ValueError: a threshold below 0.
+        NotDifferentiableError: when differentiated: a label jumps.
 
     Source:
         Chandra et al. (2020), of the degree rule.
@@ -74,10 +80,11 @@ def label(rates: Float[Array, "*n"], threshold: ArrayLike) -> Int[Array, "*n"]:
     """
     if not isinstance(threshold, Tracer) and not np.asarray(threshold) >= 0:
         raise ValueError(f"threshold = {threshold} per s is not allowed: it must be 0 or more")
-    level = jnp.asarray(threshold)
+    rates, level = refuse_derivative((rates, jnp.asarray(threshold)), "label has no derivative: a label jumps")
     return (rates > level).astype(jnp.int32) - (rates < -level).astype(jnp.int32)
 
 
+@arrays()
 def confusion(
     truth: Int[Array, "*n"], told: Int[Array, "*n"], there: Bool[Array, "*n"] | None = None
 ) -> Float[Array, "3 3"]:
@@ -89,16 +96,19 @@ def confusion(
     return rows.astype(float).T @ columns.astype(float)
 
 
+@arrays(counts=NOT_NEGATIVE)
 def recall(counts: Float[Array, "3 3"]) -> Float[Array, " 3"]:
     """The share of each true class that is told rightly; NaN of a class that nobody is of."""
     return jnp.diag(counts) / counts.sum(axis=1)
 
 
+@arrays(counts=NOT_NEGATIVE)
 def weighted_accuracy(counts: Float[Array, "3 3"]) -> Float[Array, ""]:
     r"""$\sum_c (n_c / n)\, \mathrm{recall}_c$, which is the share of all that is told rightly."""
     return jnp.trace(counts) / counts.sum()
 
 
+@arrays(counts=NOT_NEGATIVE)
 def macro_recall(counts: Float[Array, "3 3"]) -> Float[Array, ""]:
     """The mean recall of the classes that there are: 1/3 for who says the same of everybody."""
     return jnp.nanmean(recall(counts))

@@ -4,7 +4,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
+
+from lab.numerics.arguments import ANY, arrays, whole
 
 STEPS = 10
 _EQUAL = 1e-6  # relative: distances that differ by less are ties, of which the first one counts
@@ -17,6 +21,7 @@ class Clusters(NamedTuple):
     centres: Float[Array, "k d"]
 
 
+@arrays(points=ANY)
 def kmeans(
     points: Float[Array, "n d"], k: int, mask: Bool[Array, " n"] | None = None, *, steps: int = STEPS
 ) -> Clusters:
@@ -33,10 +38,10 @@ def kmeans(
         steps: of the algorithm; static.
 
     Returns:
-        labels (n,) and centres (k, d).
+        labels (n,) and centres (k, d), differentiable with the labels held fixed.
 
     Raises:
-        ValueError: more clusters than points.
+        ValueError: more clusters than points, a mask of another length, or a point that counts and is not finite.
 
     Source:
         Lloyd, Least squares quantization in PCM (1982); Gonzalez (1985), of the start.
@@ -49,9 +54,13 @@ def kmeans(
         ([1, 1, 0], [[9.0], [0.5]])
     """
     n = len(points)
-    if not 1 <= k <= n:
+    if not 1 <= k <= n or int(k) != k:
         raise ValueError(f"k = {k} clusters of {n} points is not allowed: choose 1 to {n}")
     counts = jnp.ones(n, bool) if mask is None else mask
+    known = not isinstance(points, Tracer) and not isinstance(counts, Tracer)
+    if known and (bad := np.asarray(counts) & ~np.isfinite(np.asarray(points)).all(axis=1)).any():
+        raise ValueError(f"points[{int(bad.argmax())}] is not finite: give it, or mask it")
+    whole("steps", steps, 0)
     weight = counts.astype(points.dtype)
     at = jnp.where(counts[:, None], points, 0.0)
     mean = at.sum(axis=0) / jnp.maximum(weight.sum(), 1)
@@ -80,6 +89,7 @@ def _squared(points: Array, centres: Array) -> Array:
     return ((points[:, None, :] - centres[None, :, :]) ** 2).sum(axis=-1)
 
 
+@arrays(positions=ANY)
 def centres(
     positions: Float[Array, "n 2"], labels: Int[Array, " n"], k: int, mask: Bool[Array, " n"] | None = None
 ) -> Float[Array, "n 2"]:

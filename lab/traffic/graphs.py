@@ -17,6 +17,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from lab.choices import chosen
+from lab.numerics.arguments import ANY, NOT_NEGATIVE, arrays, whole
+from lab.numerics.differentiation import refuse_derivative
+from lab.numerics.roots import length
 
 type Neighbours = Literal["radius", "nearest"] | str
 type Memory = Literal["instant", "cumulative"] | str
@@ -49,10 +52,11 @@ def _distances(positions: Array, mask: Array) -> Array:
         & mask[..., None, :]
         & ~jnp.broadcast_to(jnp.eye(mask.shape[-1], dtype=bool), apart.shape[:-1])
     )
-    return jnp.where(pairs, jnp.hypot(apart[..., 0], apart[..., 1]), jnp.inf)
+    return jnp.where(pairs, length(jnp.where(pairs[..., None], apart, 0.0)), jnp.inf)
 
 
 @chosen
+@arrays(positions=ANY)
 def adjacency(
     positions: Float[Array, "*t n 2"],
     mask: Bool[Array, "*t n"] | None = None,
@@ -76,10 +80,12 @@ def adjacency(
         neighbours: all within ``radius``, or the ``nearest`` ones.
 
     Returns:
-        weights (..., n, n).
+        weights (..., n, n), differentiable in the positions and the scale, with the pairs that are neighbours held fixed.
 
     Raises:
-        ValueError: a radius or scale that is not above 0, a position that is not finite of who is there, no neighbour.
+        ValueError: positions or a mask of another shape, a radius or scale that is not above 0, a position that is not finite
+            of an agent that is there, or nearest below 1.
+        NotDifferentiableError: when differentiated in the radius, at which weights jump.
 
     Source:
         Chandra et al. (2020), of traffic graphs.
@@ -91,11 +97,12 @@ def adjacency(
         Array([0.    , 0.1353, 0.    ], dtype=float64)
     """
     _check(positions, mask, radius=radius, scale=scale)
-    if nearest < 1:
-        raise ValueError(f"nearest = {nearest} is not allowed: each agent needs at least 1 neighbour")
+    whole("nearest", nearest, 1)
+    radius = refuse_derivative(radius, "adjacency has no derivative in the radius, at which weights jump")
     there = jnp.ones(positions.shape[:-1], bool) if mask is None else mask
     apart = _distances(positions, there)
-    weights = jnp.exp(-apart / scale)
+    near = jnp.isfinite(apart)  # so that a derivative in the scale does not meet infinity
+    weights = jnp.where(near, jnp.exp(-jnp.where(near, apart, 0.0) / scale), 0.0)
     if neighbours == "radius":
         return jnp.where(apart < radius, weights, 0.0)
     rank = jnp.argsort(jnp.argsort(apart, axis=-1), axis=-1)
@@ -103,6 +110,7 @@ def adjacency(
     return jnp.maximum(directed, jnp.swapaxes(directed, -1, -2))
 
 
+@arrays()
 def cumulative(
     weights: Float[Array, "t n n"], mask: Bool[Array, "t n"] | None = None, *, window: int | None = None
 ) -> Float[Array, "t n n"]:
@@ -111,8 +119,8 @@ def cumulative(
     Raises:
         ValueError: a window below 1 frame.
     """
-    if window is not None and window < 1:
-        raise ValueError(f"window = {window} frames is not allowed: it must be at least 1")
+    if window is not None and (window < 1 or int(window) != window):
+        raise ValueError(f"window = {window} frames is not allowed: it must be a whole number of at least 1")
     if window is None:
         kept = jax.lax.cummax(weights, axis=0)
     else:
@@ -122,11 +130,13 @@ def cumulative(
     return kept if mask is None else jnp.where(mask[:, :, None] & mask[:, None, :], kept, 0.0)
 
 
+@arrays()
 def degree(weights: Float[Array, "*t n n"]) -> Float[Array, "*t n"]:
     r"""$\theta_i = L_{ii} = \sum_j A_{ij}$."""
     return weights.sum(axis=-1)
 
 
+@arrays()
 def laplacian(weights: Float[Array, "*t n n"]) -> Float[Array, "*t n n"]:
     """$L = D - A$: symmetric, positive semidefinite, L 1 = 0; the trace is twice the sum of the weights of all edges.
 
@@ -135,6 +145,9 @@ def laplacian(weights: Float[Array, "*t n n"]) -> Float[Array, "*t n n"]:
 
     Returns:
         L, (..., n, n).
+
+    Raises:
+        ValueError: weights that are not square or not finite.
 
     Source:
         Chung, Spectral Graph Theory (1997).
@@ -150,6 +163,7 @@ def laplacian(weights: Float[Array, "*t n n"]) -> Float[Array, "*t n n"]:
     return (-weights).at[..., i, i].add(degree(weights))
 
 
+@arrays(weights=NOT_NEGATIVE)
 def arrival(laplacian: Float[Array, "n n"], weights: Float[Array, " n"]) -> Float[Array, "n+1 n+1"]:
     r"""The Laplacian when an agent m comes, with these weights to the others.
 

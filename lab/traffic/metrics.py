@@ -7,11 +7,14 @@ ADE <= RMSE always.
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from lab.numerics.arguments import ANY, arrays
+from lab.numerics.roots import length
 
+
+@arrays(told=ANY, truth=ANY)
 def distances(told: Float[Array, "*s p 2"], truth: Float[Array, "*s p 2"]) -> Float[Array, "*s p"]:
-    """Of each predicted position from the true one."""
-    away = told - truth
-    return jnp.hypot(away[..., 0], away[..., 1])
+    """Of each predicted position from the true one; the derivative at 0 is taken as 0."""
+    return length(told - truth)
 
 
 def _mean(values: Array, there: Array) -> Array:
@@ -21,11 +24,13 @@ def _mean(values: Array, there: Array) -> Array:
     return jnp.where(there[..., None], values, 0.0).sum(axis=axes) / weight.sum(axis=axes)
 
 
+@arrays(apart=ANY)
 def by_step(apart: Float[Array, "*s p"], there: Bool[Array, "*s"]) -> Float[Array, " p"]:
     """The mean distance of each step."""
     return _mean(apart, there)
 
 
+@arrays(apart=ANY)
 def ade(apart: Float[Array, "*s p"], there: Bool[Array, "*s"]) -> Float[Array, ""]:
     r"""Average displacement error: the mean of $|\hat x_{ij} - x_{ij}|$ over agents i that count and steps j.
 
@@ -35,6 +40,9 @@ def ade(apart: Float[Array, "*s p"], there: Bool[Array, "*s"]) -> Float[Array, "
 
     Returns:
         the error, in the unit of the distances; NaN where nobody counts.
+
+    Raises:
+        ValueError: shapes that do not fit.
 
     Source:
         Pellegrini et al., You'll never walk alone (2009); Alahi et al., Social LSTM (2016).
@@ -48,6 +56,7 @@ def ade(apart: Float[Array, "*s p"], there: Bool[Array, "*s"]) -> Float[Array, "
     return _mean(apart, there).mean()
 
 
+@arrays(apart=ANY)
 def fde(apart: Float[Array, "*s p"], there: Bool[Array, "*s"]) -> Float[Array, ""]:
     r"""Final displacement error: the mean of $|\hat x_{ip} - x_{ip}|$ over agents i that count, of the last step p.
 
@@ -57,6 +66,9 @@ def fde(apart: Float[Array, "*s p"], there: Bool[Array, "*s"]) -> Float[Array, "
 
     Returns:
         the error, in the unit of the distances; NaN where nobody counts.
+
+    Raises:
+        ValueError: shapes that do not fit.
 
     Source:
         Alahi et al., Social LSTM (2016).
@@ -70,6 +82,7 @@ def fde(apart: Float[Array, "*s p"], there: Bool[Array, "*s"]) -> Float[Array, "
     return _mean(apart[..., -1:], there)[0]
 
 
+@arrays(apart=ANY)
 def rmse(apart: Float[Array, "*s p"], there: Bool[Array, "*s"]) -> Float[Array, " p"]:
     """Root of the mean square, of each step."""
     return jnp.sqrt(_mean(apart**2, there))

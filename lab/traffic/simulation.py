@@ -10,7 +10,7 @@ more, less a share (politeness) of what its followers lose, and the new follower
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from lab.numerics.arguments import real, whole
+from lab.numerics.differentiation import needs_values
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 
@@ -67,6 +69,9 @@ class Draw(NamedTuple):
     profile: np.ndarray  # (n,) -1, 0, 1
 
 
+@needs_values(
+    "A draw is random, and its shares have no derivative; differentiate simulate in the road and the drivers."
+)
 def draw(seed: int, agents: int, slow: float = 0.25, fast: float = 0.25) -> Draw:
     """Vehicles in a platoon: lanes alike, gaps of 14 to 24 m in a lane, 25 m/s give or take 0.5, drivers of all kinds.
 
@@ -93,9 +98,8 @@ def draw(seed: int, agents: int, slow: float = 0.25, fast: float = 0.25) -> Draw
         >>> begun.profile.tolist(), begun.road.position.shape
         ([1, 1, 1], (3, 2))
     """
-    if agents < 1:
-        raise ValueError(f"agents = {agents} is not allowed: there must be at least 1")
-    if min(slow, fast) < 0 or slow + fast > 1:
+    whole("agents", agents, 1)
+    if not (min(slow, fast) >= 0 and slow + fast <= 1):
         raise ValueError(
             f"slow = {slow} and fast = {fast} are no shares: none may be below 0, nor both together above 1"
         )
@@ -111,8 +115,19 @@ def draw(seed: int, agents: int, slow: float = 0.25, fast: float = 0.25) -> Draw
     return Draw(begin(position, speed), Drivers(*np.array([PROFILES[k] for k in profile], float).T), profile)
 
 
-def begin(position: np.ndarray, speed: np.ndarray) -> Road:
-    """Vehicles in the middle of lanes, straight ahead; when each looks at other lanes hangs on where it is."""
+@needs_values("Begin with values, and replace position and speed of the road by traced arrays.")
+def begin(position: Any, speed: Any) -> Road:
+    """Vehicles in the middle of lanes, straight ahead; when each looks at other lanes depends on its position.
+
+    Args:
+        position: (n, 2), in m.
+        speed: (n,), in m/s.
+
+    Raises:
+        ValueError: shapes that do not fit, or values that are not finite.
+    """
+    real("speed", real("speed", speed), real("position", position, (None, 2)).shape[:1])
+    position, speed = np.asarray(position, float), np.asarray(speed, float)
     lane = np.rint(position[:, 1] / LANE_WIDTH).astype(np.int32)
     timer = position.sum(axis=1) * np.pi % PATIENCE
     return Road(*map(placed, (position, np.zeros(len(speed)), speed, lane, timer)))
@@ -258,10 +273,16 @@ def _steering(road: Road) -> Array:
     """Towards the middle of the target lane."""
     speed = _not_zero(road.speed)
     aside = road.position[:, 1] - LANE_WIDTH * road.target
-    heading = jnp.clip(jnp.arcsin(jnp.clip(-aside / _LATERAL / speed, -1, 1)), -np.pi / 4, np.pi / 4)
+    heading = jnp.clip(_arcsin(-aside / _LATERAL / speed), -np.pi / 4, np.pi / 4)
     turn = (heading - road.heading + np.pi) % (2 * np.pi) - np.pi
-    slip = jnp.arcsin(jnp.clip(LENGTH / 2 / speed * turn / _HEADING, -1, 1))
+    slip = _arcsin(LENGTH / 2 / speed * turn / _HEADING)
     return jnp.clip(jnp.arctan(2 * jnp.tan(slip)), -_STEERING, _STEERING)
+
+
+def _arcsin(x: Array) -> Array:
+    """Of x kept within [-1, 1], with derivative 0 outside."""
+    within = jnp.abs(x) < 1
+    return jnp.where(within, jnp.arcsin(jnp.where(within, x, 0.0)), jnp.sign(x) * np.pi / 2)
 
 
 def step(road: Road, drivers: Drivers, dt: ArrayLike = STEP) -> Road:
@@ -283,7 +304,6 @@ def step(road: Road, drivers: Drivers, dt: ArrayLike = STEP) -> Road:
     )
 
 
-@jit
 def simulate(road: Road, drivers: Drivers, steps: int, every: int = 1, dt: ArrayLike = STEP) -> Road:
     r"""All roads, before each ``every``-th of so many steps: the first frame is the beginning.
 
@@ -298,7 +318,11 @@ def simulate(road: Road, drivers: Drivers, steps: int, every: int = 1, dt: Array
         dt: s.
 
     Returns:
-        the roads by frame: (frames, n, ...) or (r, frames, n, ...).
+        the roads by frame: (frames, n, ...) or (r, frames, n, ...). Differentiable in positions, headings, speeds, the drivers'
+        numbers and dt, with the decisions to change lanes held fixed.
+
+    Raises:
+        ValueError: counts below 1, a dt that is not above 0, or drivers of another number than the vehicles.
 
     Source:
         Treiber, Hennecke and Helbing (2000); Kesting, Treiber and Helbing (2007), of lane changes.
@@ -312,8 +336,24 @@ def simulate(road: Road, drivers: Drivers, steps: int, every: int = 1, dt: Array
         >>> traffic.simulate(road, alone, 3).position[:, 0, 0].round(6)
         Array([0. , 2.5, 5. ], dtype=float64)
     """
+    whole("steps", steps, 1)
+    whole("every", every, 1)
+    real("dt", dt, (), low=0, strict=True)
+    shape = np.shape(road.speed)
+    for name, of in (("road", road), ("drivers", drivers)):
+        for field, value in of._asdict().items():
+            wanted = (*shape, 2) if field == "position" else shape
+            if np.shape(value) != wanted:
+                raise ValueError(
+                    f"{name}.{field} has shape {np.shape(value)}, but {wanted} is needed, as of road.speed"
+                )
+    return _simulate(road, drivers, steps, every, dt)
+
+
+@jit
+def _simulate(road: Road, drivers: Drivers, steps: int, every: int, dt: ArrayLike) -> Road:
     if road.speed.ndim == 2:
-        return jax.vmap(lambda one, who: simulate(one, who, steps, every, dt))(road, drivers)
+        return jax.vmap(lambda one, who: _simulate(one, who, steps, every, dt))(road, drivers)
 
     def frame(now: Road, _: None) -> tuple[Road, Road]:
         return jax.lax.fori_loop(0, every, lambda _, each: step(each, drivers, dt), now), now

@@ -1,6 +1,7 @@
 r"""Spectra of traffic graphs: eigenpairs of all frames, made to go on from frame to frame, and how far they can move.
 
-Nothing here is to be differentiated: the gradient of an eigenvector explodes where eigenvalues meet.
+Eigenvalues have a derivative where they are apart, and eigenvectors too; that of an eigenvector grows without bound where
+eigenvalues meet, and is NaN or infinite where they are equal, as in a graph of several parts.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -11,6 +12,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from lab.choices import chosen
+from lab.numerics.arguments import NOT_NEGATIVE, arrays
+from lab.numerics.roots import rotation
 
 type Alignment = Literal["sign", "procrustes"] | str
 
@@ -22,6 +25,7 @@ class Spectrum(NamedTuple):
     vectors: Float[Array, "*t n n"]  # a column for each mode
 
 
+@arrays()
 def spectrum(laplacian: Float[Array, "*t n n"], mask: Bool[Array, "*t n"] | None = None) -> Spectrum:
     r"""All eigenpairs of all frames, $L = U \Lambda U^\top$. The vectors of who is there are 0 at who is absent.
 
@@ -31,6 +35,9 @@ def spectrum(laplacian: Float[Array, "*t n n"], mask: Bool[Array, "*t n"] | None
 
     Returns:
         eigenvalues (..., n), ascending, those of absent agents first, and vectors (..., n, n) in columns.
+
+    Raises:
+        ValueError: shapes that do not fit, or values that are not finite.
 
     Source:
         Chung, Spectral Graph Theory (1997).
@@ -45,7 +52,7 @@ def spectrum(laplacian: Float[Array, "*t n n"], mask: Bool[Array, "*t n"] | None
         return Spectrum(*jnp.linalg.eigh(laplacian))
     # no eigenvalue is above twice the largest degree: so those of absent agents come last, apart from the null space
     n = laplacian.shape[-1]
-    i, above = jnp.arange(n), 3 * jnp.abs(laplacian).max(axis=(-1, -2)) + 1
+    i, above = jnp.arange(n), 3 * jnp.abs(jax.lax.stop_gradient(laplacian)).max(axis=(-1, -2)) + 1
     values, vectors = jnp.linalg.eigh(laplacian.at[..., i, i].add(jnp.where(mask, 0.0, above[..., None])))
     absent = n - mask.sum(axis=-1, keepdims=True)
     order = (jnp.broadcast_to(i, values.shape) - absent) % n
@@ -53,6 +60,7 @@ def spectrum(laplacian: Float[Array, "*t n n"], mask: Bool[Array, "*t n"] | None
     return Spectrum(values, jnp.take_along_axis(vectors, order[..., None, :], -1))
 
 
+@arrays()
 def tilted(laplacian: Float[Array, "*t n n"]) -> Float[Array, "*t n n"]:
     r"""$L + 10^{-6}\, \mathrm{diag}(e^{i / n})$: one basis of the null space, where several parts are not connected.
 
@@ -70,6 +78,7 @@ def largest(found: Spectrum, k: int) -> Spectrum:
     return Spectrum(found.values[..., -k:], found.vectors[..., -k:])
 
 
+@arrays()
 def embedding(found: Spectrum, k: int, mask: Bool[Array, "*t n"] | None = None) -> Float[Array, "*t n k"]:
     r"""Rows of the k eigenvectors of the smallest eigenvalues of who is there: what spectral clustering looks at.
 
@@ -111,7 +120,7 @@ def embedding(found: Spectrum, k: int, mask: Bool[Array, "*t n"] | None = None) 
 
 def _check_k(k: int, found: Spectrum) -> None:
     n = found.values.shape[-1]
-    if not 1 <= k <= n:
+    if not 1 <= k <= n or int(k) != k:
         raise ValueError(f"k = {k} eigenpairs is not allowed: a graph of {n} agents has {n}, so choose 1 to {n}")
 
 
@@ -121,6 +130,7 @@ def low_rank_degree(kept: Spectrum) -> Float[Array, "*t n"]:
 
 
 @chosen
+@arrays()
 def align(vectors: Float[Array, "t n k"], how: Alignment = "sign") -> Float[Array, "t n k"]:
     r"""Eigenvectors that go on from frame to frame, whatever signs the solver gave them.
 
@@ -134,10 +144,10 @@ def align(vectors: Float[Array, "t n k"], how: Alignment = "sign") -> Float[Arra
             minimises $|V_t R - V_{t-1}|$: for eigenvalues that nearly meet, whose vectors are mixed anew in each frame.
 
     Returns:
-        the vectors (t, n, k), turned.
+        the vectors (t, n, k), turned; differentiable with the signs held fixed.
 
     Raises:
-        ValueError: another word for how.
+        ValueError: another word for how, no frame, or values that are not finite.
 
     Source:
         Schonemann, A generalized solution of the orthogonal Procrustes problem (1966).
@@ -153,13 +163,14 @@ def align(vectors: Float[Array, "t n k"], how: Alignment = "sign") -> Float[Arra
     def step(before: Array, now: Array) -> tuple[Array, Array]:
         product = before.T @ now
         if how == "procrustes":
-            p, _, q = jnp.linalg.svd(product.T)
-            turned = now @ (p @ q)
+            turned = now @ rotation(product.T)
         else:
             along = jnp.diag(product)
             turned = now * jnp.where(jnp.abs(along) > 1e-9, _signs(along), _signs(_peaks(now)))[None, :]
         return turned, turned
 
+    if not vectors.size:
+        raise ValueError(f"vectors has shape {vectors.shape}, but at least one frame and one vector are needed")
     first = vectors[0] * _signs(_peaks(vectors[0]))[None, :]
     return jnp.concatenate([first[None], jax.lax.scan(step, first, vectors[1:])[1]])
 
@@ -175,6 +186,7 @@ def _signs(values: Array) -> Array:
     return jnp.where(values < 0, -1.0, 1.0).astype(values.dtype)
 
 
+@arrays()
 def gaps(values: Float[Array, "*t n"]) -> Float[Array, "*t n"]:
     r"""$g_j = \min(\lambda_j - \lambda_{j-1}, \lambda_{j+1} - \lambda_j)$: from each eigenvalue to the nearest other one."""
     ends = jnp.full((*values.shape[:-1], 1), jnp.inf, values.dtype)
@@ -189,6 +201,7 @@ class Bounds(NamedTuple):
     distance: Float[Array, "*t n"]  # |u - moved u|, after the choice of sign
 
 
+@arrays(error=NOT_NEGATIVE)
 def bounds(values: Float[Array, "*t n"], error: ArrayLike) -> Bounds:
     r"""Davis and Kahan as Yu, Wang and Samworth state it: $\sin \le 2|E|_2/g_j$, distance $\le 2^{3/2} |E|_2 / g_j$.
 
@@ -201,6 +214,7 @@ def bounds(values: Float[Array, "*t n"], error: ArrayLike) -> Bounds:
     return Bounds(sine, jnp.sqrt(2.0).astype(sine.dtype) * sine)
 
 
+@arrays()
 def error_bound(change: Float[Array, "*t n n"]) -> Any:
     r"""$|E|_2 \le 2 \max_i \sum_j |\Delta A_{ij}|$, of the Laplacian whose weights changed by $\Delta A$."""
     return 2 * jnp.abs(change).sum(axis=-1).max(axis=-1)

@@ -23,6 +23,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from lab.numerics import random
+from lab.numerics.arguments import ANY, arrays, real
 from lab.numerics.iterate import Loop
 from lab.numerics.lessons import Learned, Learning, learn
 from lab.traffic import clusters
@@ -45,8 +46,21 @@ def gaussian(mean: Float[Array, "*s 2"], raw: Float[Array, "*s 3"]) -> Gaussian:
     return Gaussian(mean, jnp.exp(jnp.clip(raw[..., :2], -5, 5)), 0.99 * jnp.tanh(raw[..., 2]))
 
 
+def _check(told: Gaussian) -> None:
+    real("sigma", told.sigma, low=0, strict=True)
+    real("rho", told.rho, low=-1, high=1, strict=True)
+
+
+@arrays(truth=ANY)
 def nll(told: Gaussian, truth: Float[Array, "*s 2"]) -> Float[Array, "*s"]:
-    """The negative log-likelihood of a point; the formula is above."""
+    """The negative log-likelihood of a point; the formula is above.
+
+    Raises:
+        ValueError: a sigma that is not positive, a rho outside (-1, 1), or points of another shape.
+    """
+    _check(told)
+    if truth.shape != told.mean.shape:
+        raise ValueError(f"truth has shape {truth.shape}, but the means have shape {told.mean.shape}")
     d = (truth - told.mean) / told.sigma
     free = 1 - told.rho**2
     z = (d**2).sum(axis=-1) - 2 * told.rho * d[..., 0] * d[..., 1]
@@ -54,7 +68,12 @@ def nll(told: Gaussian, truth: Float[Array, "*s 2"]) -> Float[Array, "*s"]:
 
 
 def covariance(told: Gaussian) -> Float[Array, "*s 2 2"]:
-    """Its covariance matrix."""
+    """Its covariance matrix.
+
+    Raises:
+        ValueError: a sigma that is not positive, or a rho outside (-1, 1).
+    """
+    _check(told)
     across = told.rho * told.sigma.prod(axis=-1)
     rows = [jnp.stack([told.sigma[..., 0] ** 2, across], -1), jnp.stack([across, told.sigma[..., 1] ** 2], -1)]
     return jnp.stack(rows, axis=-2)

@@ -1,10 +1,13 @@
 """Windows of trajectories: what was seen of all agents, and what came after, as each agent sees it itself."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
+
+from lab.numerics.arguments import ANY, arrays, whole
+from lab.numerics.roots import length
 
 
 class Windows(NamedTuple):
@@ -38,10 +41,11 @@ def starts(frames: int, observed: int, predicted: int, stride: int = 1) -> np.nd
     return np.arange(0, frames - observed - predicted + 1, stride)
 
 
+@arrays(positions=ANY)
 def cut(
     positions: Float[Array, "f n 2"],
     mask: Bool[Array, "f n"],
-    first: np.ndarray,
+    first: Any,
     observed: int,
     predicted: int,
     turn: bool = False,
@@ -62,6 +66,9 @@ def cut(
     Returns:
         past (s, n, observed, 2) and future (s, n, predicted, 2) as each agent sees them, and who was there.
 
+    Raises:
+        ValueError: shapes that do not fit, counts below 1, or a first frame that does not exist.
+
     Source:
         Chandra et al. (2020), of the windows; Alahi et al., Social LSTM (2016).
 
@@ -74,10 +81,17 @@ def cut(
         >>> seen.past[0, 0, :, 0].tolist(), seen.future[0, 0, :, 0].tolist()
         ([-1.0, 0.0], [1.0, 2.0])
     """
+    first = np.asarray(first)
+    if first.ndim != 1 or first.dtype.kind not in "iu" or ((first < 0) | (first >= len(positions))).any():
+        raise ValueError(
+            f"first must be whole numbers (s,) from 0 to {len(positions) - 1}, the frames of the positions"
+        )
+    whole("observed", observed, 1)
+    whole("predicted", predicted, 0)
     at = np.minimum(first[:, None] + np.arange(observed + predicted), len(positions) - 1)
-    whole = jnp.swapaxes(jnp.where(mask[..., None], positions, 0.0)[at], 1, 2)
+    scenes = jnp.swapaxes(jnp.where(mask[..., None], positions, 0.0)[at], 1, 2)
     known = jnp.swapaxes(mask[at], 1, 2)
-    past, future = whole[:, :, :observed], whole[:, :, observed:]
+    past, future = scenes[:, :, :observed], scenes[:, :, observed:]
     origin = past[:, :, -1]
     heading = headings(past) if turn else jnp.broadcast_to(jnp.asarray([1.0, 0.0], past.dtype), origin.shape)
     seen = known[:, :, :observed].all(axis=2)
@@ -85,14 +99,16 @@ def cut(
     return Windows(mine(past), mine(future), origin, heading, seen, seen & known[:, :, observed:].all(axis=2))
 
 
+@arrays(past=ANY)
 def headings(past: Float[Array, "*s o 2"]) -> Float[Array, "*s 2"]:
     """Unit vectors from the first to the last position; (1, 0) of who did not move."""
     way = past[..., -1, :] - past[..., 0, :]
-    long = jnp.hypot(way[..., 0], way[..., 1])[..., None]
+    long = length(way)[..., None]
     ahead = jnp.stack([jnp.ones_like(way[..., 0]), jnp.zeros_like(way[..., 0])], axis=-1)
     return jnp.where(long > 1e-6, way / jnp.where(long > 1e-6, long, 1.0), ahead)
 
 
+@arrays(x=ANY, origin=ANY, heading=ANY)
 def inward(
     x: Float[Array, "*s t 2"], origin: Float[Array, "*s 2"], heading: Float[Array, "*s 2"]
 ) -> Float[Array, "*s t 2"]:
@@ -102,6 +118,7 @@ def inward(
     return jnp.stack([c * away[..., 0] + s * away[..., 1], c * away[..., 1] - s * away[..., 0]], axis=-1)
 
 
+@arrays(x=ANY, origin=ANY, heading=ANY)
 def outward(
     x: Float[Array, "*s t 2"], origin: Float[Array, "*s 2"], heading: Float[Array, "*s 2"]
 ) -> Float[Array, "*s t 2"]:

@@ -128,3 +128,6 @@ def tests_of(field: str, table: Mapping[str, Entry]) -> tuple[Callable[..., None
         (check_gradient if kind == "gradient" else check_refusal)(case, name)
 
     return test_every_public_function_and_argument_is_listed, test_derivative
+
+
+tests_of.__test__ = False  # type: ignore[attr-defined]  # its name is no test

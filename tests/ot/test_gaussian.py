@@ -47,3 +47,9 @@ def test_degenerate_sources_and_derivatives():
     np.testing.assert_allclose((slope * change).sum(), (ahead - back) / 2e-5, rtol=1e-6)
     with pytest.raises(ValueError, match="one dimension"):
         ot.bures(np.zeros(1), np.eye(2), np.zeros(1), np.eye(2))
+    for covariance, words in (
+        (-np.eye(2), "covariance_b has the eigenvalue -1"),
+        ([[1.0, 1.0], [0.0, 1.0]], "not symmetric"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            ot.bures(np.zeros(2), np.eye(2), np.zeros(2), covariance)

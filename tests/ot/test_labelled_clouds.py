@@ -134,6 +134,8 @@ def test_what_does_not_fit_is_refused():
         ("4 and 3 columns", lambda: labelled.label_distances(X, LABELS, Y[:, :3], OTHERS)),
         ("whole numbers from 0 on", lambda: labelled.label_distances(X, LABELS - 1, Y, OTHERS)),
         ("how = 'wasserstein'", lambda: labelled.label_distances(X, LABELS, Y, OTHERS, "wasserstein")),
+        (r"b\[0\] = -1 is not allowed", lambda: labelled.exact_mixture([1.0], [[0.0, 1.0]], [0], [-1.0, 2.0])),
+        ("b sums to 3", lambda: labelled.exact_mixture([1.0], [[0.0, 1.0]], [0], [1.0, 2.0])),
         ("a row for each of the 29 points", lambda: labelled.exact_mixture(P, MATRIX[:5], SOURCE)),
     ):
         with pytest.raises(ValueError, match=told):

@@ -165,7 +165,7 @@ def test_a_strength_may_be_traced():
         ({"gap_epsilon": 0.0}, "exact_gap evaluates without"),
         ({"fit_epsilon": -1.0}, "fit_epsilon = -1, but a training needs a positive one"),
         ({"batch": 1}, "batch = 1, but at least 2"),
-        ({"steps": 0}, "steps = 0, but at least 1"),
+        ({"steps": 0}, "steps = 0 is not allowed"),
         ({"form": "round"}, "form = 'round', but it must be one of"),
         ({"cost": "manhattan"}, "cost = 'manhattan', but it must be one of"),
         ({"form": "structured", "cost": "distance"}, 'the form "structured" is of the costs'),

@@ -7,6 +7,7 @@ import ot as pot
 import pytest
 from scipy import optimize, spatial
 
+from lab.numerics import NotConverged
 from lab.ot import bures, monge
 
 RNG = np.random.default_rng(6)
@@ -204,6 +205,12 @@ def test_an_entropic_map_goes_where_the_plan_does_and_beyond():
 
 
 @pytest.mark.slow
+def test_a_gap_that_did_not_converge_warns():
+    with pytest.warns(NotConverged, match=r"lab\.ot\.monge\.gap did not converge"):
+        monge.gap(X, Y, tolerance=1e-30)
+
+
+@pytest.mark.slow
 def test_one_point_and_equal_points_have_none():
     for x in (X[:1], np.zeros((5, 2))):
         assert monge.exact_gap(x, x + 1).value == 0
@@ -220,6 +227,9 @@ def test_one_point_and_equal_points_have_none():
         ("y has values that are not finite, the first in row 2", lambda: monge.gap(X, np.where(X[2] == X, np.nan, Y))),
         ("x is off the unit sphere by", lambda: monge.exact_gap(X, Y, "geodesic")),
         ("cost = 'manhattan'", lambda: monge.gap(X, Y, "manhattan")),
+        ("epsilon = -1 is not allowed", lambda: monge.loss(X, Y, -1.0)),
+        ("epsilon = 0 is not allowed", lambda: monge.divergence(X, Y, 0.0)),
+        ("covariance has the eigenvalue -1", lambda: monge.gaussian_gap(-np.eye(2), np.eye(2))),
         ("p = 0.5, but it must be at least 1", lambda: monge.PNorm(0.5)),
         (r"two lists of one length \(n,\)", lambda: monge.line_gap(X, Y, jnp.square)),
     ],

@@ -303,7 +303,31 @@ def test_it_is_otts():
     np.testing.assert_allclose(theirs - theirs.mean(), ours - ours.mean(), atol=0.01)
 
 
+@pytest.mark.slow
+def test_the_cost_by_samples_has_a_standard_error():
+    runs = [
+        semidiscrete.by_samples(
+            semidiscrete.Uniform(2),
+            Y,
+            NU,
+            key=jax.random.key(9),
+            iterations=1,
+            batch=64,
+            tested=tested,
+            heights=np.zeros(12),
+        )
+        for tested in (1, 400)
+    ]
+    few, many = (float(found.standard_error) for found in runs)
+    assert few / many == pytest.approx(20, rel=0.3)
+    x = np.random.default_rng(0).random((20_000, 2))
+    each = ((x - Y[np.asarray(semidiscrete.assign(runs[1].heights, Y, x))]) ** 2).sum(axis=1)
+    assert many == pytest.approx(each.std() / np.sqrt(400 * 64), rel=0.05)
+    assert float(runs[1].cost) == pytest.approx(each.mean(), abs=5 * (many + each.std() / np.sqrt(20_000)))
+
+
 def test_chi_squared_has_no_bias():
+    assert float(semidiscrete.chi_squared([3, 1], [0.5, 0.5])) == 0
     rng = np.random.default_rng(8)
     w = rng.dirichlet(np.full(6, 5.0))
     exact = ((w - 1 / 6) ** 2 * 6).sum()
@@ -343,3 +367,7 @@ def test_a_source_and_heights_that_do_not_fit_get_a_sentence():
             semidiscrete.by_samples(**({"draw": semidiscrete.Gaussian(2), "y": Y, "key": key} | asked))
     with pytest.raises(ValueError, match=r"heights have shape \(3,\)"):
         semidiscrete.in_square(Y, heights=np.zeros(3))
+    with pytest.raises(ValueError, match="m = 3 as in heights"):
+        semidiscrete.assign(np.zeros(3), Y, Y)
+    with pytest.raises(ValueError, match="dimension = 0"):
+        semidiscrete.Gaussian(0)

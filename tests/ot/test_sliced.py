@@ -117,12 +117,18 @@ def test_slopes_are_those_of_differences(name):
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"p = 0.5, but the power of the distance must be at least 1"):
         sliced.on_line(jnp.zeros(3), jnp.zeros(3), p=0.5)
-    with pytest.raises(ValueError, match=r"shapes \(40, 5\) and \(40, 4\)"):
-        sliced.check_clouds(X, Y[:, :4])
-    with pytest.raises(ValueError, match="y has values that are not finite"):
-        sliced.check_clouds(X, np.full((2, 5), np.inf))
-    with pytest.raises(ValueError, match="x has values that are not finite"):
+    with pytest.raises(ValueError, match=r"y has shape \(40, 4\): shape \(n, d\) is needed, with d = 5"):
+        sliced.by_direction(X, Y[:, :4], THETA)
+    with pytest.raises(ValueError, match=r"y\[0, 0\] = inf"):
+        sliced.by_direction(X, np.full((2, 5), np.inf), THETA)
+    with pytest.raises(ValueError, match=r"x\[0, 0\] = nan"):
         sliced.sliced(jnp.full((3, 5), jnp.nan), jnp.asarray(Y), THETA)
+    with pytest.raises(ValueError, match=r"a has shape \(2,\)"):
+        sliced.on_line([0, 1, 5], [2], a=[0.5, 0.5], b=[1])
+    for masses, words in (([0.5, 0.6, 0.5], "a sums to 1.6"), ([-0.5, 1.0, 0.5], r"a\[0\] = -0.5")):
+        with pytest.raises(ValueError, match=words):
+            sliced.on_line([0, 1, 5], [2], a=masses)
+    assert float(sliced.on_line([0, 1, 5], [2], a=[0.25, 0.25, 0.5])) == 0.25 * 4 + 0.25 * 1 + 0.5 * 9
     with pytest.raises(ValueError, match="root = 'both', but it must be one of 'joint', 'separate'"):
         sliced.bidirectional(*(jnp.asarray(X),) * 4, THETA, root="both")
 

@@ -49,6 +49,11 @@ def test_solve_is_stacked_least_squares(strength, ridge):
         np.testing.assert_allclose(found, B @ np.linalg.pinv(A), atol=1e-9)
 
 
+def test_one_eigenfunction_has_a_map():
+    assert fm.mask([0.0], [0.0]).tolist() == [[0.0]]
+    assert float(fm.solve([[2.0]], [[3.0]], fm.mask([0.0], [0.0]), ridge=0)[0, 0]) == pytest.approx(1.5, rel=1e-14)
+
+
 def test_the_objective_rests_at_the_solution():
     def objective(c):
         return ((c @ A - B) ** 2).sum() + 100 * (D * c**2).sum()
@@ -303,6 +308,8 @@ def test_zoomout_sharpens(modes, distances):
 @pytest.mark.parametrize(
     ("call", "said"),
     [
+        (lambda: fm.mask(-np.ones(2), np.ones(2)), r"values_x\[0\] = -1 is not allowed"),
+        (lambda: fm.correct_keypoints([np.nan]), "errors must be numbers of at least 0"),
         (lambda: fm.solve(A, B[:, :4], D), "the features have 9 and 4 channels"),
         (lambda: fm.solve(A, B, D, -1.0), "strength = -1"),
         (lambda: fm.solve(A, B, D, ridge=np.nan), "ridge = nan"),

@@ -130,6 +130,14 @@ def test_the_ridge_is_that_of_scikit_learn(roads):
     np.testing.assert_allclose(forecasting.missed(model(found.past), found.future, found.there), moments, rtol=1e-9)
     with pytest.raises(ValueError, match="penalty = 0"):
         forecasting.ridge(found.past, found.future, found.there, 0.0)
+    rng = np.random.default_rng(5)
+    past, future = rng.normal(size=(6, 2, 2)), rng.normal(size=(6, 1, 2))
+    kept = forecasting.ridge(past[1:], future[1:], np.ones(5, bool))
+    past[0] = future[0] = np.nan  # where nobody counts
+    absent = forecasting.ridge(past, future, np.arange(6) > 0)
+    np.testing.assert_allclose(absent.weights, kept.weights, atol=1e-12)
+    with pytest.raises(ValueError, match="past has 3 frames, but the regression is of 2"):
+        kept(np.zeros((4, 3, 2)))
 
 
 def test_a_turned_covariance_is_that_of_turned_points():

@@ -298,12 +298,24 @@ ONE = jnp.zeros((1, 3, 2))
         ("k = 4 clusters of 3 points", lambda: clusters.kmeans(jnp.zeros((3, 2)), 4)),
         ("threshold = -1.0 per s", lambda: behaviour.label(jnp.zeros(3), -1.0)),
         ("at least 2 frames, but there is 1", lambda: behaviour.rate(jnp.zeros((1, 3)), 0.1)),
+        (r"positions has shape \(2, 3\)", lambda: graphs.adjacency(jnp.zeros((2, 3)))),
+        (r"mask has shape \(1, 2\)", lambda: graphs.adjacency(ONE, jnp.ones((1, 2), bool))),
         ("dt = -0.1 s is not allowed", lambda: behaviour.rate(jnp.zeros((2, 3)), -0.1)),
     ],
 )
 def test_what_is_not_allowed_gets_a_sentence(sentence, asked):
     with pytest.raises(ValueError, match=sentence):
         asked()
+
+
+def test_lists_are_arrays_and_the_derivative_does_not_meet_who_is_absent():
+    found = graphs.adjacency([[0, 0], [3, 4]], [True, True], scale=5)
+    np.testing.assert_allclose(found, np.exp(-1) * (1 - np.eye(2)), rtol=1e-12)
+    hidden = jnp.array([[0.0, 0.0], [3.0, 4.0], [jnp.nan, 0.0]])
+    mask = jnp.array([True, True, False])
+    slope = jax.grad(lambda x: graphs.adjacency(x, mask, scale=5.0).sum())(hidden)
+    np.testing.assert_allclose(slope[1], -2 * np.exp(-1) / 5 * np.array([0.6, 0.8]), rtol=1e-12)
+    assert np.isfinite(slope).all()
 
 
 def test_one_agent_is_neutral_and_alone():
