@@ -4,7 +4,7 @@ import inspect
 import numbers
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -121,11 +121,7 @@ class Range(NamedTuple):
 POSITIVE, NOT_NEGATIVE, ANY = Range(low=0, strict=True), Range(low=0), Range(finite=False)
 
 
-class _Decorator(Protocol):
-    def __call__[**P, R](self, function: Callable[P, R], /) -> Callable[..., R]: ...
-
-
-def arrays(**ranges: Range) -> _Decorator:
+def arrays(**ranges: Range) -> Callable:
     """Decorate a function: its array arguments may be lists, and their shapes and values are checked.
 
     The annotations are the rule: an argument annotated ``Float[Array, "n d"]`` becomes a floating-point array of two axes;

@@ -637,9 +637,9 @@ def chi_squared(counts: Any, weights: Float[Array, " m"]) -> Float[Array, ""]:
 
 
 def _targets(y: Any, weights: Any) -> tuple[Any, Any]:
-    if not isinstance(y, Tracer | np.ndarray):
-        real("y", y, finite=False)
-    points: Any = real("y", y) if isinstance(y, Tracer) else np.asarray(y, float)
+    if isinstance(y, Tracer) or not hasattr(y, "dtype") or y.dtype.kind not in "fiub":  # float64 stays in NumPy
+        y = real("y", y, finite=False)
+    points: Any = y if isinstance(y, Tracer) else np.asarray(y, float)
     if points.ndim != 2 or len(points) < 2:
         raise ValueError(f"y has shape {points.shape}, but at least two points (m, d) are needed")
     if not isinstance(points, Tracer):

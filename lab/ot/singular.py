@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.numerics import random
-from lab.numerics.arguments import arrays, whole
+from lab.numerics.arguments import ANY, arrays, whole
 from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.ot.semidiscrete import assign
@@ -112,7 +112,7 @@ class Jump(NamedTuple):
 
 
 @chosen
-@arrays()
+@arrays(threshold=ANY)
 def jump(
     heights: Float[Array, " m"],
     y: Float[Array, "m d"],
