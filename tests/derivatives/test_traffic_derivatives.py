@@ -164,7 +164,7 @@ TABLE = {
         (
             Case(
                 _roads,
-                ("road_position", "road_heading", "road_speed", "drivers_speed", "drivers_headway", "dt"),
+                ("road_position", "road_heading", "road_speed", "drivers_speed", "dt"),
                 step=1e-6,
             ),
         ),
