@@ -231,7 +231,7 @@ def over_time(values: Float[Array, "times n"], times: Float[Array, " times"]) ->
     return (_spans(times)[:, None] * (values[1:] + values[:-1])).sum(axis=0) / 2
 
 
-@arrays()
+@arrays(positions=ANY)
 def path_energy(positions: Float[Array, "times n d"], times: Float[Array, " times"]) -> Estimate:
     r"""$\int_0^1 E|\dot z_t|^2 dt$ along the trajectories, as polygons: $\sum_k E|z_{k+1} - z_k|^2 / (t_{k+1} - t_k)$.
 
@@ -257,7 +257,7 @@ def normalized_path_energy(energy: Estimate, squared_wasserstein: ArrayLike) -> 
     )
 
 
-@arrays()
+@arrays(positions=ANY)
 def straightness(positions: Float[Array, "times n d"], times: Float[Array, " times"]) -> Estimate:
     r"""$S = \int_0^1 E|(Z_1 - Z_0) - \dot Z_t|^2 dt$: 0 where one Euler step is exact.
 
@@ -293,7 +293,7 @@ def crossing(
     return mean(over_time(jax.lax.map(at, times), times), log_weights)
 
 
-@arrays()
+@arrays(velocities=ANY)
 def curvature(velocities: Float[Array, "times n d"], times: Float[Array, " times"]) -> Estimate:
     r"""$E|\ddot Z_t|^2$ at every time, by differences of second order: an Euler step of size h errs by $h^2 |\ddot Z| / 2$."""
     gap = jnp.sign(times[-1] - times[0]) * _spans(times)[:, None, None]
