@@ -201,6 +201,9 @@ def dense_spectrum(pixels: Float[Array, "N n"]) -> Spectrum:
     Returns:
         a ``Spectrum``: mean (n,), falling eigenvalues (n,), eigenvectors (n, n) in columns, and the trace.
 
+    Raises:
+        ValueError: fewer than two images, or numbers that are not finite.
+
     Source:
         Jolliffe, Principal Component Analysis, 2002.
 
