@@ -54,11 +54,7 @@ def real(
         >>> arguments.real("times", [0, 1], low=0, high=1).tolist()
         [0.0, 1.0]
     """
-    if getattr(value, "requires_grad", False):
-        raise TypeError(
-            f"{name} is a tensor of another library with requires_grad, whose gradient would be lost: "
-            f"pass {name}.detach() for its values, or differentiate a jax array with jax.grad"
-        )
+    refuse_foreign_gradient(name, value)
     if isinstance(value, list | tuple) and any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
         value = jnp.asarray(value)
     if not isinstance(value, Tracer):
@@ -81,6 +77,15 @@ def real(
     if finite and not isinstance(array, Tracer):
         _check_range(name, np.asarray(array), low, high, strict)
     return jnp.asarray(array, dtype)
+
+
+def refuse_foreign_gradient(name: str, value: Any) -> None:
+    """Raise a TypeError for a tensor of another library that records a gradient, which would be lost."""
+    if getattr(value, "requires_grad", False):
+        raise TypeError(
+            f"{name} is a tensor of another library with requires_grad, whose gradient would be lost: "
+            f"pass {name}.detach() for its values, or differentiate a jax array with jax.grad"
+        )
 
 
 def whole(name: str, value: Any, low: int | None = None, high: int | None = None) -> int:

@@ -15,6 +15,25 @@ class NotDifferentiableError(TypeError):
     """A derivative was requested that does not exist, or that the lab does not implement."""
 
 
+def is_traced(*trees: Any) -> bool:
+    """Return whether an array is traced by ``jit``, ``vmap`` or a derivative, so that its values may be unknown."""
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
+
+
+def held_constant[T](tree: T) -> T:
+    """Return the tree with traced arrays as constants of a derivative; outside ``jit`` they have their values again."""
+    return jax.tree.map(lambda x: jax.lax.stop_gradient(x) if isinstance(x, Tracer) else x, tree)
+
+
+@jax.custom_jvp
+def with_derivative_of(value: jax.Array, like: jax.Array) -> jax.Array:
+    """Return the value with the derivative of ``like``, which equals it up to rounding and is not computed itself."""
+    return value
+
+
+with_derivative_of.defjvp(lambda primals, tangents: (with_derivative_of(*primals), tangents[1]))
+
+
 def refuse_derivative[T](values: T, message: str) -> T:
     """Return the values; raise an error when they are differentiated.
 
@@ -149,7 +168,7 @@ def needs_values(remedy: str) -> Callable:
 
         @wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((args, kwargs))):
+            if is_traced(args, kwargs):
                 raise NotDifferentiableError(
                     f"{name} computes on the host and needs values: it cannot be traced by jit, vmap or grad. {remedy}"
                 )

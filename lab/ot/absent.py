@@ -66,10 +66,10 @@ class Part(NamedTuple):
 class Restored(Solution):
     """An answer that was put together from that of the points with mass, its state a ``Part``."""
 
-    def relaxed_plan(self) -> Float[Array, "m n"]:
+    def relaxed_optimum(self) -> Float[Array, "m n"]:
         """That of the points with mass, and nothing elsewhere."""
         part: Any = self.state
-        return part.present.whole(part.solution.relaxed_plan())
+        return part.present.whole(part.solution.relaxed_optimum())
 
 
 def restored(problem: Problem, regularizer: Regularizer, present: Present, found: Solution) -> Restored:

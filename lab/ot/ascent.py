@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from lab import precision
 from lab.numerics import Loop, Run, pure, tell
+from lab.numerics.differentiation import without_derivative
 from lab.numerics.jit import jit
 from lab.ot import entropic, first_order, newton
 from lab.ot.operators import nearness, semi_dual, tied_columns
@@ -25,9 +26,10 @@ _FINEST = 1e-9  # tolerance of a solve for its relaxed plan
 class Ascent(Solution):
     """The answer of ``run``. Newton's state holds the relaxed plan; where another method ran, Newton's goes on from there."""
 
-    def relaxed_plan(self) -> Float[Array, "m n"]:
-        """See ``Solution.relaxed_plan``."""
-        return _relaxed(self) if isinstance(self.state, newton.State) else _further(self).relaxed_plan()
+    def relaxed_optimum(self) -> Float[Array, "m n"]:
+        """See ``Solution.relaxed_optimum``."""
+        fixed = without_derivative(self)
+        return _relaxed(fixed) if isinstance(self.state, newton.State) else _further(fixed).relaxed_optimum()
 
 
 def run(

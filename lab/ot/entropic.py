@@ -11,10 +11,10 @@ from jaxtyping import Array, Float
 from lab.numerics import Loop, Method
 from lab.numerics.jit import jit
 from lab.ot import sinkhorn, sinkhorn_newton
-from lab.ot.geometry import Cloud, Geometry, Matrix
+from lab.ot.geometry import Cloud, Geometry, Matrix, log_mass
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
-from lab.ot.sinkhorn import Sinkhorn, log_mass
+from lab.ot.sinkhorn import Sinkhorn
 from lab.ot.sinkhorn_newton import SinkhornNewton
 from lab.ot.solution import Solution, judged
 
@@ -109,7 +109,7 @@ def run(
     ended = np.int32(found.reason) if isinstance(found.reason, int) else found.reason
     potentials, value, errors, reason, none, units = _finish(side, regularizer, state, ended, task.tolerance)
     (alpha, beta), (row_error, column_error) = (
-        (potentials, errors) if axis == "columns" else (potentials[::-1], errors[::-1])
+        (potentials, errors) if axis == "columns" else (_centred(*potentials[::-1]), errors[::-1])
     )
     trace = dict(found.trace)
     if isinstance(trace["value"], np.ndarray):  # as long as the run was: on the host, where no length is a program
@@ -134,6 +134,14 @@ def run(
         choice.name,
         choice.why,
     )
+
+
+@jit
+def _centred(alpha: Array, beta: Array) -> tuple[Array, Array]:
+    """The same plan from row potentials of mean 0, those of absent rows apart."""
+    there = jnp.isfinite(alpha)
+    level = jnp.where(there, alpha, 0.0).sum() / there.sum()
+    return alpha - level, beta + level
 
 
 def _newton(config: SinkhornNewton) -> Method:

@@ -4,8 +4,8 @@ $$ \max_{\alpha,\beta}\; \alpha^\top a + \beta^\top b - \sum_j \Omega^*_+(\alpha
    \max_\alpha\; D(\alpha) = \alpha^\top a - \sum_j \Omega^*_{b_j}(\alpha - c_j) . $$
 
 The gradients are $a - T1$ and $b - T^\top 1$. The semi-dual is the dual maximised over $\beta$, so its plan has the
-column sums b at every $\alpha$. Both are differentiable in all arguments by the envelope theorem: the plan is held
-fixed, in a Lagrangian whose value and first derivatives are those of the objective.
+column sums b at every $\alpha$. Value, plan and column potentials are differentiable in all arguments, twice; where the
+support changes, or the choice among ties, they have one-sided derivatives.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Int
 
 from lab.ot.problem import Problem
-from lab.ot.regularizers import KSparse, Regularizer
+from lab.ot.regularizers import Regularizer
 
 
 class Evaluation(NamedTuple):
@@ -35,7 +35,7 @@ def semi_dual(
     $$ D(\alpha) = \alpha^\top a - \sum_j \Omega^*_{b_j}(\alpha - c_j), \qquad
        \Omega^*_b(s) = \max_{t \ge 0,\; 1^\top t = b} s^\top t - \Omega(t), \qquad \nabla D = a - T 1 $$
 
-    Time O(m n) times the passes of the threshold searches; memory O(m n). Differentiable once, by the envelope theorem.
+    Time O(m n) times the passes of the threshold searches; memory O(m n). Differentiable twice.
 
     Args:
         problem: cost (m, n) and masses (m,), (n,).
@@ -58,9 +58,8 @@ def semi_dual(
         ([0.5, 0.5], -1.386294)
     """
     s = alpha[:, None] - problem.cost
-    fixed_s, fixed_b, fixed_regularizer = jax.lax.stop_gradient((s, problem.b, regularizer))
-    plan, beta = jax.lax.stop_gradient(fixed_regularizer.column_maximizer(fixed_s, fixed_b, within))
-    conjugate = (s * plan).sum(axis=0) - regularizer.penalty(plan) - beta * (problem.b - fixed_b)
+    plan, beta = regularizer.column_maximizer(s, problem.b, jax.lax.stop_gradient(within))
+    conjugate = (s * plan).sum(axis=0) - regularizer.penalty(plan)
     return Evaluation(alpha @ problem.a - conjugate.sum(), plan, jnp.asarray(beta))
 
 
@@ -93,7 +92,7 @@ def dual(problem: Problem, regularizer: Regularizer, alpha: Float[Array, " m"], 
         ([[1.0, 1.0], [1.0, 1.0]], -3.0)
     """
     s = alpha[:, None] + beta[None, :] - problem.cost
-    plan = jax.lax.stop_gradient(regularizer.maximizer(s))
+    plan = regularizer.maximizer(s)
     conjugate = (s * plan).sum(axis=0) - regularizer.penalty(plan)
     return Evaluation(alpha @ problem.a + beta @ problem.b - conjugate.sum(), plan, beta)
 
@@ -105,14 +104,14 @@ def tied_columns(
 
     Equal is what differs by at most ``within``, in units of cost.
     """
-    if not isinstance(regularizer, KSparse):
-        return jnp.int32(0)
-    scores = alpha[:, None] - problem.cost
-    taken = plan > 0
-    full = taken.sum(axis=0, dtype=jnp.int32) == regularizer.k
-    last = jnp.where(taken, scores, jnp.inf).min(axis=0)
-    left_out = jnp.where(taken, -jnp.inf, scores).max(axis=0)
-    return (full & (last - left_out <= within)).sum(dtype=jnp.int32)
+    tied = regularizer.ties(alpha[:, None] - problem.cost, plan, within)
+    return jnp.int32(0) if tied is None else tied.any(axis=0).sum(dtype=jnp.int32)
+
+
+def rounding(alpha: Array, cost: Array) -> Array:
+    """Scores closer than this are tied: every program, which rounds in its own way, then chooses the same entries."""
+    alpha, cost = jax.lax.stop_gradient((alpha, cost))
+    return 16 * jnp.finfo(alpha.dtype).eps * (jnp.abs(alpha).max() + jnp.abs(cost).max())
 
 
 def nearness(dtype: DTypeLike) -> float:

@@ -1,13 +1,16 @@
 r"""The discrete transport problem, checked once, at the door."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from lab import precision
+from lab.numerics import arguments
+from lab.numerics.differentiation import is_traced
 from lab.numerics.host import placed
 
 
@@ -16,8 +19,7 @@ class Problem(NamedTuple):
 
     $$ U(a, b) = \{ T \ge 0 : T 1 = a,\; T^\top 1 = b \} $$
 
-    Build it with ``problem`` or ``from_points``, which check their input; inside ``jit`` and
-    ``vmap`` the tuple itself is the constructor and checks nothing.
+    Build it with ``problem`` or ``from_points``, which check their input; the tuple itself checks nothing.
     """
 
     cost: Float[Array, "*batch m n"]
@@ -37,10 +39,10 @@ def problem(
 
     $$ U(a, b) = \{ T \ge 0 : T 1 = a,\; T^\top 1 = b \} $$
 
-    is what its plans may be. Of arrays with values: under ``jit`` and ``grad`` build ``Problem(cost, a, b)`` itself.
+    is the set of its plans. Works under ``jit``, ``vmap`` and ``grad``, where shapes are checked and values are not.
 
     Args:
-        cost: (m, n), finite.
+        cost: (m, n), finite. float16 and bfloat16 become float32.
         a: (m,) source masses, zeros among them allowed; uniform of total mass 1 (or of the total of ``b``) when omitted.
         b: (n,) target masses; likewise.
         balanced: False leaves the masses as they are, for ``lab.ot.unbalanced``.
@@ -51,6 +53,7 @@ def problem(
     Raises:
         ValueError: a shape that does not fit, a value that is not finite, a negative mass, or, of balanced
             masses, totals that differ by more than 1e-6 relative.
+        TypeError: an argument that does not hold real numbers, or a torch tensor that requires a gradient.
 
     Source:
         Peyré, Cuturi, Computational Optimal Transport, 2019, chapter 2.
@@ -63,20 +66,36 @@ def problem(
         >>> ot.problem(np.zeros((2, 2)), [1.0, 3.0]).b.tolist()  # of the total of a
         [2.0, 2.0]
     """
-    precision.uncut(cost=cost, a=a, b=b)
-    cost = np.asarray(cost)
-    if cost.dtype.kind not in "fiu":
-        raise ValueError(f"the cost has type {cost.dtype}, but real numbers are needed")
-    if not np.issubdtype(cost.dtype, np.floating):
-        cost = cost.astype(jnp.result_type(float))
+    cost = as_numbers("cost", cost)
     if cost.ndim != 2 or 0 in cost.shape:
         raise ValueError(
-            f"the cost has shape {cost.shape}, but a matrix (sources, targets) without empty side is needed"
+            f"the cost has shape {cost.shape}: a matrix (sources, targets) without empty side is needed; "
+            "use jax.vmap for a batch of problems"
         )
-    if not np.isfinite(cost).all():
-        i, j = np.argwhere(~np.isfinite(cost))[0]
-        raise ValueError(f"the cost is {cost[i, j]} at row {i}, column {j}: every entry must be finite")
     return Problem(*map(placed, (cost, *masses(a, b, cost.shape, cost.dtype, balanced))))
+
+
+def as_numbers(name: str, value: Any) -> Any:
+    """Real numbers in at least single precision: traced as they are, else of NumPy and finite.
+
+    Raises:
+        ValueError: other than finite real numbers, or float64 while float64 is off.
+        TypeError: a tensor of another library that requires a gradient.
+    """
+    arguments.refuse_foreign_gradient(name, value)
+    precision.uncut(**{name: value})
+    array = value if isinstance(value, Tracer) else np.asarray(value)
+    if array.dtype.kind not in "fiu" and array.dtype != jnp.bfloat16:
+        raise ValueError(f"{name} has type {array.dtype}, but real numbers are needed")
+    if array.dtype.kind in "iu":
+        array = array.astype(jnp.result_type(float))
+    elif array.dtype.itemsize < 4:
+        array = array.astype(jnp.float32)
+    if not isinstance(array, Tracer) and not np.isfinite(array).all():
+        place = np.argwhere(~np.isfinite(array))[0]
+        where = f"row {place[0]}, column {place[1]}" if array.ndim == 2 else f"entry {', '.join(map(str, place))}"
+        raise ValueError(f"{name} is {array[tuple(place)]} at {where}: every entry must be finite")
+    return array
 
 
 def from_points(
@@ -103,6 +122,7 @@ def from_points(
 
     Raises:
         ValueError: tables that do not fit or are not finite, a power that is not positive, or masses as in ``problem``.
+        TypeError: as in ``problem``.
 
     Source:
         Peyré, Cuturi, Computational Optimal Transport, 2019, chapter 2.
@@ -114,20 +134,35 @@ def from_points(
         >>> ot.from_points([[0.0, 0.0]], [[3.0, 4.0]], p=1).cost.tolist()
         [[5.0]]
     """
-    precision.uncut(x=x, y=y)
-    x, y = np.asarray(x), np.asarray(y)
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
-        raise ValueError(
-            f"the points have shapes {x.shape} and {y.shape}, but two tables (points, dimension) of one dimension are needed"
-        )
-    for name, points in (("x", x), ("y", y)):
-        if points.dtype.kind not in "fiu" or not np.isfinite(points).all():
-            raise ValueError(f"the points {name} must be finite real numbers; look at row {_first_bad(points)}")
+    x, y = points(x, y)
     if not p > 0:
         raise ValueError(f"p = {p}, but the power of the distance must be positive")
-    x, y = (z if np.issubdtype(z.dtype, np.floating) else z.astype(jnp.result_type(float)) for z in (x, y))
     squared = sum((x[:, k, None] - y[None, :, k]) ** 2 for k in range(x.shape[1]))  # exact zeros, unlike the expansion
-    return problem(squared if p == 2 else squared ** (p / 2), a, b, balanced=balanced)
+    return problem(squared if p == 2 else _power(squared, p / 2), a, b, balanced=balanced)
+
+
+def points(x: ArrayLike, y: ArrayLike) -> tuple[Any, Any]:
+    """Two tables of points in one dimension, checked, of one type.
+
+    Raises:
+        ValueError: tables that do not fit or are not finite.
+    """
+    x, y = as_numbers("x", x), as_numbers("y", y)
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or 0 in (*x.shape, *y.shape):
+        raise ValueError(
+            f"the points have shapes {x.shape} and {y.shape}, but two tables (points, dimension) of one dimension are "
+            "needed; use jax.vmap for a batch"
+        )
+    dtype = jnp.promote_types(x.dtype, y.dtype)
+    return x.astype(dtype), y.astype(dtype)
+
+
+def _power(squared: Any, exponent: float) -> Any:
+    """A power of squared distances; where points coincide its derivative is 0 even if it does not exist."""
+    if not isinstance(squared, Tracer):
+        return squared**exponent
+    apart = squared > 0
+    return jnp.where(apart, jnp.where(apart, squared, 1.0) ** exponent, 0.0)
 
 
 def one(problem: Problem) -> None:
@@ -140,36 +175,33 @@ def one(problem: Problem) -> None:
 
 def masses(
     a: ArrayLike | None, b: ArrayLike | None, shape: tuple[int, int], dtype, balanced: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Any, Any]:
     """Masses of both sides, checked; where balanced, ``b`` gets the total of ``a``."""
-    total = 1.0 if a is None and b is None else float(np.sum(np.asarray(a if a is not None else b)))
-    total = total if np.isfinite(total) else 1.0  # refused below, on its own side
-    both: list[np.ndarray] = []
-    for name, given, size in zip("ab", (a, b), shape, strict=True):
-        mass = np.full(size, total / size) if given is None else np.asarray(given)
+    given = [x if x is None else as_numbers(name, x) for name, x in zip("ab", (a, b), strict=True)]
+    known = [x for x in given if x is not None]
+    total = known[0].sum() if known else 1.0
+    both: list[Any] = []
+    for name, mass, size in zip("ab", given, shape, strict=True):
+        if mass is None:
+            xp = jnp if isinstance(total, Tracer) else np
+            mass = xp.full(size, total / size)
         if mass.shape != (size,):
             side = "sources" if name == "a" else "targets"
             raise ValueError(f"{name} has shape {mass.shape}, but there are {size} {side}: ({size},) is needed")
-        if mass.dtype.kind not in "fiu" or not np.isfinite(mass).all():
-            raise ValueError(f"{name} must be finite real numbers; entry {_first_bad(mass)} is not")
-        if (mass < 0).any():
-            i = int(np.argmax(mass < 0))
-            raise ValueError(f"{name}[{i}] = {mass[i]:.6g}, but no mass may be negative")
-        if not mass.any():
-            raise ValueError(f"{name} is zero throughout: at least one mass must be positive")
+        if not isinstance(mass, Tracer):
+            if (mass < 0).any():
+                i = int(np.argmax(mass < 0))
+                raise ValueError(f"{name}[{i}] = {mass[i]:.6g}, but no mass may be negative")
+            if not mass.any():
+                raise ValueError(f"{name} is zero throughout: at least one mass must be positive")
         both.append(mass.astype(dtype))
     if not balanced:
         return both[0], both[1]
-    total_a, total_b = (float(mass.sum()) for mass in both)
-    if abs(total_a - total_b) > 1e-6 * total_a:
+    total_a, total_b = (mass.sum() if isinstance(mass, Tracer) else float(mass.sum()) for mass in both)
+    if not is_traced(total_a, total_b) and abs(total_a - total_b) > 1e-6 * total_a:
         raise ValueError(
             f"the masses differ: sum(a) = {total_a:.9g} but sum(b) = {total_b:.9g}; rescale one so that they agree, or give "
             "balanced=False for ot.Unbalanced"
         )
-    return both[0], both[1] * np.asarray(total_a / total_b, dtype)
-
-
-def _first_bad(values: np.ndarray) -> int:
-    if values.dtype.kind not in "fiu":
-        return 0
-    return int(np.argwhere(~np.isfinite(values))[0][0]) if not np.isfinite(values).all() else 0
+    ratio = total_a / total_b
+    return both[0], both[1] * (ratio.astype(dtype) if isinstance(ratio, Tracer) else np.asarray(ratio, dtype))

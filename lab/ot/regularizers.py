@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int
 from lab import precision
 from lab.numerics.projections import share, simplex, sparse_simplex
 from lab.numerics.select import largest
-from lab.ot.geometry import Cloud
+from lab.ot.geometry import Cloud, log_mass
 from lab.ot.problem import Problem
 
 
@@ -39,13 +39,24 @@ class Entropic(NamedTuple):
         return self.penalty(t)
 
     def maximizer(self, s):
-        return jnp.exp(s / self.gamma - 1)
+        return jnp.exp(self._scaled(s) - 1)
 
     def column_maximizer(self, s, b, within: ArrayLike = 0.0):
-        z = s / self.gamma
+        z = self._scaled(s)
         log_sum = jax.nn.logsumexp(z, axis=0)
         t = b[None, :] * jnp.exp(z - log_sum[None, :])
-        return t, self.gamma * (jnp.log(b) - log_sum + 1)
+        return t, self.gamma * (log_mass(b) - log_sum + 1)
+
+    def _scaled(self, s):
+        """Scores over gamma; those of a row without mass are minus infinity, and have no derivative."""
+        there = s > -jnp.inf
+        return jnp.where(there, jnp.where(there, s, 0.0) / self.gamma, -jnp.inf)
+
+    def inverse_curvature(self, t):
+        return t / self.gamma
+
+    def ties(self, scores, t, within):
+        return None
 
     def rescaled(self, cost_scale, mass):
         return Entropic(self.gamma / cost_scale)
@@ -106,6 +117,12 @@ class Quadratic(NamedTuple):
         t, theta = simplex(s / self.gamma, b)
         return t, jnp.negative(self.gamma) * theta
 
+    def inverse_curvature(self, t):
+        return (t > 0) / self.gamma
+
+    def ties(self, scores, t, within):
+        return None
+
     def rescaled(self, cost_scale, mass):
         return Quadratic(self.gamma * mass / cost_scale)
 
@@ -158,6 +175,16 @@ class KSparse(NamedTuple):
         t, theta = sparse_simplex(s / self.gamma, b, jnp.asarray(self.k, jnp.int32), within / self.gamma)
         return t, jnp.negative(self.gamma) * theta
 
+    def inverse_curvature(self, t):
+        return (t > 0) / self.gamma
+
+    def ties(self, scores, t, within):
+        taken = t > 0
+        last = jnp.where(taken, scores, jnp.inf).min(axis=0)
+        left_out = jnp.where(taken, -jnp.inf, scores).max(axis=0)
+        tied = (taken.sum(axis=0, dtype=jnp.int32) == self.k) & (last - left_out <= within)
+        return tied[None, :] & (jnp.abs(scores - last[None, :]) <= within)
+
     def rescaled(self, cost_scale, mass):
         return KSparse(self.gamma * mass / cost_scale, self.k)
 
@@ -192,6 +219,9 @@ Regularizer = Entropic | Quadratic | KSparse
 - ``maximizer(s)`` (m, n): the gradient of the conjugate on t >= 0, the plan of the dual;
 - ``column_maximizer(s, b, within)``: the gradient of the conjugate on the simplex of total b, and the potential of each
   column; scores that differ by at most ``within`` count as equal where some must be chosen;
+- ``inverse_curvature(t)`` (m, n): 1 / Omega'' on the support of a plan, 0 elsewhere;
+- ``ties(scores, t, within)`` (m, n): the entries of tied columns whose scores equal the last one taken, None where a
+  regularizer has no ties;
 - ``rescaled(cost_scale, mass)``: the regularizer with which cost / cost_scale and plan / mass solve the same problem;
   ``shift(mass)``: by how much the column potentials of that one's dual are then too low;
 - ``cast(dtype)``: with its numbers as arrays; ``limited(side)``: for columns of so many entries;

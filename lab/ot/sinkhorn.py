@@ -52,7 +52,7 @@ from jaxtyping import Array, Float, Int
 
 from lab.choices import check_choices, chosen
 from lab.numerics import Method, Reason
-from lab.ot.geometry import Cloud, Geometry, Matrix
+from lab.ot.geometry import Cloud, Geometry, Matrix, log_mass
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
 
@@ -147,11 +147,6 @@ class State(NamedTuple):
     @property
     def error(self) -> Array:
         return self.row_error + self.column_error
-
-
-def log_mass(mass: Array) -> Array:
-    """The logarithm of masses; minus infinity where there is none, with a derivative of 0."""
-    return jnp.where(mass > 0, jnp.log(jnp.where(mass > 0, mass, 1.0)), -jnp.inf)
 
 
 def normal_exp(x: Array) -> Array:

@@ -48,7 +48,8 @@ from jaxtyping import Array, Float, Int
 from lab.choices import check_choices, chosen
 from lab.numerics import Method, Reason
 from lab.numerics.select import kth_largest
-from lab.ot.sinkhorn import log_mass, normal_exp, within
+from lab.ot.geometry import log_mass
+from lab.ot.sinkhorn import normal_exp, within
 
 LIMIT = 1000  # steps, of both kinds
 _LOOSE = 0.05  # error at which epsilon falls

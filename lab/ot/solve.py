@@ -4,6 +4,7 @@ import numbers
 from dataclasses import replace
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -12,12 +13,14 @@ from jax.typing import ArrayLike
 from lab import precision
 from lab.choices import check_choice, chosen
 from lab.numerics import Loop, pure, tell
+from lab.numerics.differentiation import without_derivative
 from lab.ot import ascent, entropic, marginals, partial, unbalanced
 from lab.ot.absent import Present, restored
+from lab.ot.derivatives import attach
 from lab.ot.exact import linear_program
 from lab.ot.geometry import Cloud, from_ott
 from lab.ot.marginals import Partial, Unbalanced
-from lab.ot.problem import Problem, one
+from lab.ot.problem import Problem, as_numbers, one
 from lab.ot.regularizers import Entropic, Regularizer
 from lab.ot.sinkhorn import Sinkhorn
 from lab.ot.sinkhorn_newton import SinkhornNewton
@@ -82,8 +85,8 @@ def solve(
         loop: ``lab.numerics.pure`` (works under ``jit`` and ``vmap``) or a ``lab.numerics.Chunked``.
 
     Returns:
-        A ``Solution``. Its ``value`` is the exact objective, a lower bound of the optimum whether converged or not, and
-        is differentiable once in the problem and gamma by the envelope theorem.
+        A ``Solution``. Its ``value`` is the exact objective, a lower bound of the optimum whether converged or not.
+        Potentials, plan, marginals, costs and value are differentiable in the problem and gamma, see ``Solution``.
 
     Raises:
         ValueError: an argument outside what is allowed.
@@ -113,6 +116,8 @@ def solve(
         raise TypeError(
             f"a problem is needed, but {type(problem).__name__} was given: make one by ot.problem(cost, a, b)"
         )
+    if isinstance(problem, Problem):
+        problem = Problem(*map(_floats, Problem._fields, problem))
     if regularizer is None:
         raise TypeError("no regularizer was given: take Entropic(gamma), Quadratic(gamma) or KSparse(gamma, k)")
     if isinstance(problem, Problem) and isinstance(regularizer, Regularizer):
@@ -122,10 +127,20 @@ def solve(
             problem, regularizer, marginals, formulation, method, axis, tolerance, max_iterations, init, loop
         )
     else:
-        found = _balance(problem, regularizer, formulation, method, axis, tolerance, max_iterations, init, loop)
+        # solved without derivatives, with the values that are known, and differentiable by the optimum that was found
+        fixed, strength = without_derivative((problem, regularizer))
+        found = _balance(fixed, strength, formulation, method, axis, tolerance, max_iterations, init, loop)
+        found = attach(found, problem, regularizer)
     if loop is pure:
         tell("lab.ot.solve", found.reason, found.iterations)
     return found
+
+
+def _floats(name: str, given: Any) -> Any:
+    """Arrays in at least single precision as they are, of anything else numbers."""
+    dtype = getattr(given, "dtype", None)
+    usable = isinstance(given, jax.Array | np.ndarray) and dtype in (jnp.float32, jnp.float64)
+    return given if usable else as_numbers(name, given)
 
 
 def _relax(problem, regularizer, asked, formulation, method, axis, tolerance, max_iterations, init, loop) -> Solution:

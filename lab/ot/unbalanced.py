@@ -39,9 +39,9 @@ from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
+from lab.ot.geometry import log_mass
 from lab.ot.problem import Problem, one
 from lab.ot.regularizers import Entropic
-from lab.ot.sinkhorn import log_mass
 from lab.ot.solution import Solution, judged
 
 type Name = Literal["newton", "scaling"] | str
@@ -151,6 +151,17 @@ class Relaxed(Solution):
     def relaxed_plan(self) -> Float[Array, "m n"]:
         """The plan: it is optimal as it is."""
         return self.plan()
+
+    @property
+    def kl_value(self):
+        """Not defined: where marginals are free, the plan itself depends on what the entropy is relative to.
+
+        Subtract epsilon (log a_i + log b_j) from the cost to penalize KL(T | a b^T) instead of the entropy.
+        """
+        raise TypeError(
+            "kl_value needs marginals that hold: with Unbalanced or Partial the plan itself depends on what the entropy is "
+            "relative to. Subtract epsilon * (log(a)[:, None] + log(b)) from the cost to penalize KL(T | a b')"
+        )
 
 
 @jit
