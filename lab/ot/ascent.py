@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from lab import precision
 from lab.numerics import Loop, Run, pure, tell
-from lab.numerics.differentiation import without_derivative
+from lab.numerics.differentiation import held_constant
 from lab.numerics.jit import jit
 from lab.ot import entropic, first_order, newton
 from lab.ot.operators import nearness, semi_dual, tied_columns
@@ -28,7 +28,7 @@ class Ascent(Solution):
 
     def relaxed_optimum(self) -> Float[Array, "m n"]:
         """See ``Solution.relaxed_optimum``."""
-        fixed = without_derivative(self)
+        fixed = held_constant(self)
         return _relaxed(fixed) if isinstance(self.state, newton.State) else _further(fixed).relaxed_optimum()
 
 

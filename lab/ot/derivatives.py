@@ -35,7 +35,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, Int
 
-from lab.numerics.differentiation import is_traced, refuse_use, with_derivative_of
+from lab.numerics.differentiation import is_traced, with_derivative_of, without_derivative
 from lab.numerics.jit import jit
 from lab.ot.geometry import Cloud, log_mass
 from lab.ot.operators import nearness, rounding, semi_dual
@@ -68,7 +68,7 @@ def attach(found: Any, problem: Problem | Cloud, regularizer: Regularizer) -> An
     strength = regularizer.cast(problem.a.dtype)
     fields = _fields(problem, strength, found.alpha, found.beta, found.value, optimum, found.axis)
     alpha, beta, value, row_error, column_error = fields
-    trace, state = refuse_use((found.trace, found.state), (problem, regularizer), _TRACE)
+    trace, state = without_derivative((found.trace, found.state), (problem, regularizer), _TRACE)
     return replace(
         found,
         alpha=alpha,

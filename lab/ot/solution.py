@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from lab.numerics import Reason
-from lab.numerics.differentiation import is_traced, without_derivative
+from lab.numerics.differentiation import is_traced, held_constant
 from lab.numerics.jit import jit
 from lab.ot import card
 from lab.ot.derivatives import relaxed
@@ -82,7 +82,7 @@ class Solution(eqx.Module):
 
     def relaxed_optimum(self) -> Float[Array, "m n"]:
         """The numbers of ``relaxed_plan``, without derivatives."""
-        return _rounded(without_derivative(self))
+        return _rounded(held_constant(self))
 
     @property
     def transport_cost(self) -> Float[Array, "*batch"]:

@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from lab import precision
 from lab.choices import check_choice, chosen
 from lab.numerics import Loop, pure, tell
-from lab.numerics.differentiation import without_derivative
+from lab.numerics.differentiation import held_constant
 from lab.ot import ascent, entropic, marginals, partial, unbalanced
 from lab.ot.absent import Present, restored
 from lab.ot.derivatives import attach
@@ -128,7 +128,7 @@ def solve(
         )
     else:
         # solved without derivatives, with the values that are known, and differentiable by the optimum that was found
-        fixed, strength = without_derivative((problem, regularizer))
+        fixed, strength = held_constant((problem, regularizer))
         found = _balance(fixed, strength, formulation, method, axis, tolerance, max_iterations, init, loop)
         found = attach(found, problem, regularizer)
     if loop is pure:
