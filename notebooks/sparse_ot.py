@@ -38,7 +38,7 @@ import pandas as pd
 
 from lab import figures, ot
 from lab.numerics import Chunked
-from lab.ot import derivatives, mixture, routing
+from lab.ot import mixture, routing
 from lab.ot.bounds import duality_gap
 from lab.ot.exact import linear_program
 from lab.studies import SparseOT, draw
@@ -187,7 +187,7 @@ step = 1e-5 * (np.eye(32)[8] - np.eye(32)[16])
 
 
 def value(b):
-    return derivatives.value(problem._replace(b=b), smooth, **options)
+    return ot.solve(problem._replace(b=b), smooth, **options).value
 
 
 price = jax.grad(value)(problem.b)
@@ -201,7 +201,7 @@ print("by two more solves       ", float((value(problem.b + step) - value(proble
 
 # %%
 def plan(b):
-    return derivatives.plan(problem._replace(b=b), smooth, **options)
+    return ot.solve(problem._replace(b=b), smooth, **options).plan()
 
 
 _, change = jax.jvp(plan, (problem.b,), (jnp.asarray(step / 1e-5),))

@@ -8,7 +8,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jax.custom_derivatives import SymbolicZero, linear_call
+from jax.custom_derivatives import SymbolicZero
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 
 
 class NotDifferentiableError(TypeError):
@@ -111,14 +113,25 @@ def _alone_jvp(message, primals, tangents):
     if not moved:
         return x, jnp.zeros_like(x)
 
-    def refuse(_, cotangent):
-        raise NotDifferentiableError(message)
-
     total = jnp.sum(jnp.stack([leaf.sum().astype(x.dtype) for leaf in moved]))
-    return x, linear_call(lambda _, change: jnp.full_like(x, jnp.nan) * change, refuse, (), total)
+    return x, jnp.broadcast_to(_refused.bind(total, message=message), x.shape)
 
 
 _alone.defjvp(_alone_jvp, symbolic_zeros=True)
+
+_refused = Primitive("refused_derivative")
+"""A linear map without transpose, NaN in forward mode (``linear_call`` of JAX cannot be batched)."""
+
+
+def _refuse_transpose(cotangent, _, *, message):
+    raise NotDifferentiableError(message)
+
+
+_refused.def_impl(lambda x, *, message: x * jnp.nan)
+_refused.def_abstract_eval(lambda x, *, message: x)
+ad.deflinear2(_refused, _refuse_transpose)
+batching.defvectorized(_refused)
+mlir.register_lowering(_refused, mlir.lower_fun(lambda x, *, message: x * jnp.nan, multiple_results=False))
 
 
 def at_root(found: jax.Array, residual: Callable[[jax.Array], jax.Array]) -> jax.Array:

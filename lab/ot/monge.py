@@ -35,7 +35,6 @@ from lab.numerics import Loop, Reason, pure, random, roots, tell
 from lab.numerics.arguments import NOT_NEGATIVE, POSITIVE, arrays, real, whole
 from lab.numerics.differentiation import without_derivative
 from lab.numerics.jit import jit
-from lab.ot import derivatives
 from lab.ot.gaussian import check_covariance
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Entropic
@@ -317,7 +316,7 @@ def _divergence(x: Array, y: Array, epsilon: Any, cost: Cost, tolerance: Any, co
 def _entropic(matrix: Array, epsilon: Any, tolerance: Any) -> Array:
     a, b = (jnp.full(size, 1 / size, matrix.dtype) for size in matrix.shape)
     gamma = Entropic(jnp.asarray(epsilon, matrix.dtype))
-    return derivatives.value(Problem(matrix, a, b), gamma, method="sinkhorn", tolerance=tolerance)
+    return solve(Problem(matrix, a, b), gamma, method="sinkhorn", tolerance=tolerance).value
 
 
 class ExactGap(NamedTuple):

@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from lab.numerics import Reason
-from lab.numerics.differentiation import is_traced, held_constant
+from lab.numerics.differentiation import held_constant, is_traced
 from lab.numerics.jit import jit
 from lab.ot import card
 from lab.ot.derivatives import relaxed
