@@ -109,7 +109,7 @@ def test_every_field_against_differences_of_solves(name, ks, axis):
         for found in (forward(zero, k), reverse(zero, k)):
             np.testing.assert_allclose(found[jnp.asarray(rows)], numeric[rows], atol=tolerance)
         np.testing.assert_allclose(hessian(zero, k), second, atol=5 * tolerance)
-        assert np.abs(second).min() > 1e-3
+        assert np.abs(second).max() > 1e-2
 
 
 @pytest.mark.slow
@@ -277,19 +277,22 @@ def test_value_at_ties_has_the_relaxed_plan_as_its_derivative():
     np.testing.assert_allclose(slope, [[0.5], [0.5]], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_kl_value_does_not_depend_on_the_discretization():
-    p = random_problem(12, (4, 3))
+    """Zero masses fill up the problem that is not split, so that one program solves all."""
+    p = random_problem(12, (3, 2))
     split = Problem(jnp.repeat(jnp.repeat(p.cost, 2, 0), 2, 1), jnp.repeat(p.a / 2, 2), jnp.repeat(p.b / 2, 2))
-    one, two = (ot.solve(each, Entropic(0.5), tolerance=1e-12) for each in (p, split))
+    one = Problem(split.cost, jnp.stack([p.a, 0 * p.a], 1).ravel(), jnp.stack([p.b, 0 * p.b], 1).ravel())
+    one, two, doubled = (
+        ot.solve(each, Entropic(0.5), tolerance=1e-12)
+        for each in (one, split, Problem(split.cost, 2 * split.a, 2 * split.b))
+    )
     np.testing.assert_allclose(two.value - one.value, -2 * 0.5 * np.log(2), atol=1e-10)
     np.testing.assert_allclose(two.kl_value, one.kl_value, atol=1e-10)
     np.testing.assert_allclose(two.transport_cost, one.transport_cost, atol=1e-10)
-    t = np.asarray(one.plan())
-    kl = (t * np.log(t / np.outer(p.a, p.b))).sum()
-    np.testing.assert_allclose(one.kl_value, (t * p.cost).sum() + 0.5 * kl, atol=1e-10)
-    doubled = ot.solve(Problem(p.cost, 2 * p.a, 2 * p.b), Entropic(0.5), tolerance=1e-12)
-    np.testing.assert_allclose(doubled.kl_value, 2 * one.kl_value, atol=1e-10)
+    np.testing.assert_allclose(doubled.kl_value, 2 * two.kl_value, atol=1e-10)
+    t = np.asarray(two.plan())
+    kl = (t * np.log(t / np.outer(split.a, split.b))).sum()
+    np.testing.assert_allclose(two.kl_value, (t * split.cost).sum() + 0.5 * kl, atol=1e-10)
     with pytest.raises(TypeError, match="Entropic"):
-        _ = ot.solve(p, Quadratic(1.0)).kl_value
-    with pytest.raises(TypeError, match="marginals"):
-        _ = ot.solve(p, Entropic(0.5), marginals=ot.Unbalanced(1.0, 1.0)).kl_value
+        _ = dataclasses.replace(two, regularizer=Quadratic(1.0)).kl_value
