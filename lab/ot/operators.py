@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Int
 
+from lab.numerics import arguments
 from lab.ot.problem import Problem
 from lab.ot.regularizers import Regularizer
 
@@ -27,6 +28,7 @@ class Evaluation(NamedTuple):
     beta: Float[Array, " n"]
 
 
+@arguments.arrays(alpha=arguments.ANY)
 def semi_dual(
     problem: Problem, regularizer: Regularizer, alpha: Float[Array, " m"], within: ArrayLike = 0.0
 ) -> Evaluation:
@@ -63,6 +65,7 @@ def semi_dual(
     return Evaluation(alpha @ problem.a - conjugate.sum(), plan, jnp.asarray(beta))
 
 
+@arguments.arrays(alpha=arguments.ANY, beta=arguments.ANY)
 def dual(problem: Problem, regularizer: Regularizer, alpha: Float[Array, " m"], beta: Float[Array, " n"]) -> Evaluation:
     r"""The dual objective and its plan, whose marginals hold only at the maximum.
 

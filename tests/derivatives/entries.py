@@ -8,7 +8,8 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +32,7 @@ class Case:
             (masses, for example, whose total stays).
         step: of the central differences.
         tolerance: of the derivative along a direction, relative to its size.
+        compiled: whether three programs serve all inputs: for functions that take long to compile.
     """
 
     make: Callable[[np.random.Generator], tuple[Callable[..., Any], dict[str, Any]]]
@@ -39,6 +41,7 @@ class Case:
     moves: Mapping[str, Callable[[np.ndarray], np.ndarray]] = field(default_factory=dict)
     step: float = 1e-5
     tolerance: float = 1e-5
+    compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,32 +59,62 @@ def _floats(outputs: Any) -> list[jax.Array]:
     return [leaf for leaf in jax.tree.leaves(outputs) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating)]
 
 
-def check_gradient(case: Case, name: str, seed: int = 0) -> None:
-    """Forward and reverse mode agree with central differences along a random direction, and differences are not zero."""
+class Programs(NamedTuple):
+    """A random combination of all outputs, so that a wrong one is not hidden, with its derivatives."""
+
+    inputs: dict[str, jax.Array]
+    projected: Callable[[dict], jax.Array]
+    forward: Callable[[dict, dict], jax.Array]  # along a direction
+    reverse: Callable[[dict, tuple[str, ...]], dict]
+
+
+@cache
+def programs(make: Callable, gradient: tuple[str, ...], compiled: bool, seed: int) -> Programs:
     rng = np.random.default_rng([seed, 7])
-    function, inputs = case.make(rng)
-    x = jnp.asarray(inputs[name], float)
-    direction = rng.standard_normal(x.shape)
-    direction = jnp.asarray(case.moves.get(name, lambda d: d)(direction))
-    rest = {other: value for other, value in inputs.items() if other != name}
+    function, inputs = make(rng)
+    inputs = {name: jnp.asarray(value, float) if name in gradient else value for name, value in inputs.items()}
     weights: list[Any] = []
 
-    def projected(x):  # a random combination of all outputs, so that a wrong one is not hidden
-        leaves = _floats(function(**rest, **{name: x}))
+    def projected(inputs):
+        leaves = _floats(function(**inputs))
         assert leaves, "the function has no floating-point output"
         if not weights:
             weights.extend(rng.standard_normal(jnp.shape(leaf)) for leaf in leaves)
         return sum(jnp.sum(w * leaf) for w, leaf in zip(weights, leaves, strict=True))
 
+    def along(some, inputs):
+        return projected(inputs | some)
+
+    def forward(inputs, direction):
+        some = {name: inputs[name] for name in direction}
+        return jax.jvp(partial(along, inputs=inputs), (some,), (direction,))[1]
+
+    def reverse(inputs, names):
+        return jax.grad(along)({name: inputs[name] for name in names}, inputs)
+
+    if compiled:
+        return Programs(inputs, jax.jit(projected), jax.jit(forward), jax.jit(reverse, static_argnums=1))
+    return Programs(inputs, projected, forward, reverse)
+
+
+def check_gradient(case: Case, name: str, seed: int = 0) -> None:
+    """Forward and reverse mode agree with central differences along a random direction, and differences are not zero."""
+    inputs, projected, forward, reverse = programs(case.make, case.gradient, case.compiled, seed)
+    x = inputs[name]
+    direction = np.random.default_rng([seed, 8, len(name)]).standard_normal(x.shape)
+    direction = jnp.asarray(case.moves.get(name, lambda d: d)(direction))
     h = case.step
-    differences = float((projected(x + h * direction) - projected(x - h * direction)) / (2 * h))
+    ends = [projected(inputs | {name: x + side * h * direction}) for side in (1, -1)]
+    differences = float((ends[0] - ends[1]) / (2 * h))
     assert np.isfinite(differences)
     assert abs(differences) > 1e-7, f"{name} has no effect here: the case shows nothing"
-    forward = float(jax.jvp(projected, (x,), (direction,))[1])
-    reverse = float(jnp.sum(jax.grad(projected)(x) * direction))
+    names = case.gradient if case.compiled else (name,)
+    zero = {other: jnp.zeros_like(inputs[other]) for other in names}
+    along = float(forward(inputs, zero | {name: direction}))
+    back = float(jnp.sum(reverse(inputs, names)[name] * direction))
     scale = case.tolerance * max(abs(differences), 1e-3)
-    assert forward == pytest.approx(differences, abs=scale)
-    assert reverse == pytest.approx(differences, abs=scale)
+    assert along == pytest.approx(differences, abs=scale)
+    assert back == pytest.approx(differences, abs=scale)
 
 
 def check_refusal(case: Case, name: str, seed: int = 0) -> None:
