@@ -78,10 +78,10 @@ def points(make):
 
 def objective(name, regularizer):
     def case(rng):
-        given = inputs(rng) | {"alpha": rng.normal(size=M)}
+        given = inputs(rng) | {"alpha": 0.2 * rng.normal(size=M)}
         gamma = given.pop("gamma")
         if name == "dual":
-            given["beta"] = rng.normal(size=N) + 1
+            given["beta"] = 0.2 * rng.normal(size=N) + 0.6
 
         def function(cost, a, b, gamma, **potentials):
             return getattr(ot, name)(ot.Problem(cost, a, b), regularizer(gamma), **potentials)
