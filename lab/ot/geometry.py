@@ -192,14 +192,14 @@ def cloud(
         >>> points.shape, points.dense().cost.tolist()
         ((1, 2), [[7.0, 2.0]])
     """
-    x, y = points(x, y)
+    sources, targets = points(x, y)
     if not p > 0:
         raise ValueError(f"p = {p}, but the power of the distance must be positive")
     if not 1 <= norm < np.inf:
         raise ValueError(f"norm = {norm}, but it must be at least 1 and finite")
     scale = arguments.real("scale", scale, (), low=0, strict=True)
-    a, b = masses(a, b, (len(x), len(y)), x.dtype)
-    arrays = (jnp.asarray(z, x.dtype) for z in (x, y, a, b, scale))
+    both = masses(a, b, (len(sources), len(targets)), sources.dtype)
+    arrays = (jnp.asarray(z, sources.dtype) for z in (sources, targets, *both, scale))
     size = _BYTES.get(jax.default_backend(), _BYTES["gpu"]) if block_bytes is None else int(block_bytes)
     return Cloud(*arrays, power=float(p), norm=float(norm), block_bytes=size)
 

@@ -66,13 +66,13 @@ def problem(
         >>> ot.problem(np.zeros((2, 2)), [1.0, 3.0]).b.tolist()  # of the total of a
         [2.0, 2.0]
     """
-    cost = as_numbers("cost", cost)
-    if cost.ndim != 2 or 0 in cost.shape:
+    matrix = as_numbers("cost", cost)
+    if matrix.ndim != 2 or 0 in matrix.shape:
         raise ValueError(
-            f"the cost has shape {cost.shape}: a matrix (sources, targets) without empty side is needed; "
+            f"the cost has shape {matrix.shape}: a matrix (sources, targets) without empty side is needed; "
             "use jax.vmap for a batch of problems"
         )
-    return Problem(*map(placed, (cost, *masses(a, b, cost.shape, cost.dtype, balanced))))
+    return Problem(*map(placed, (matrix, *masses(a, b, matrix.shape, matrix.dtype, balanced))))
 
 
 def as_numbers(name: str, value: Any) -> Any:
@@ -134,14 +134,15 @@ def from_points(
         >>> ot.from_points([[0.0, 0.0]], [[3.0, 4.0]], p=1).cost.tolist()
         [[5.0]]
     """
-    x, y = points(x, y)
+    sources, targets = points(x, y)
     if not p > 0:
         raise ValueError(f"p = {p}, but the power of the distance must be positive")
-    squared = sum((x[:, k, None] - y[None, :, k]) ** 2 for k in range(x.shape[1]))  # exact zeros, unlike the expansion
+    apart = (sources[:, k, None] - targets[None, :, k] for k in range(sources.shape[1]))
+    squared = sum(d**2 for d in apart)  # exact zeros, unlike the expansion
     return problem(squared if p == 2 else _power(squared, p / 2), a, b, balanced=balanced)
 
 
-def points(x: ArrayLike, y: ArrayLike) -> tuple[Any, Any]:
+def points(x: Any, y: Any) -> tuple[Any, Any]:
     """Two tables of points in one dimension, checked, of one type.
 
     Raises:

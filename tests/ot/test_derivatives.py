@@ -77,7 +77,7 @@ def test_every_field_against_differences_of_solves(name, ks, axis):
     def solved(t, k):
         given = KSparse(jnp.asarray(gamma), k) if name == "k-sparse" else REGULARIZERS[name]._replace(gamma=gamma)
         at, given = moved(problem, given, t)
-        return ot.solve(at, given, tolerance=1e-13 if name == "entropic" else 1e-10, axis=axis)
+        return ot.solve(at, given, tolerance=1e-12, axis=axis)
 
     def fields(t, k):
         return all_fields(solved(t, k), weight)
@@ -96,7 +96,7 @@ def test_every_field_against_differences_of_solves(name, ks, axis):
             lambda t, k: solved(t, k).n_ties,
         ),
     )
-    zero, step = jnp.zeros(3), 1e-4 if name == "entropic" else 1e-5
+    zero, step = jnp.zeros(3), 1e-3 if name == "k-sparse" else 1e-4  # solves at ties are less accurate
     for k in map(jnp.int32, ks):
         ends = [step * direction for direction in jnp.eye(3)]
         numeric = np.stack([(plain(e, k) - plain(-e, k)) / (2 * step) for e in ends], axis=1)
@@ -105,7 +105,7 @@ def test_every_field_against_differences_of_solves(name, ks, axis):
         assert tied or k != 1
         rows = [i for i, field in enumerate(FIELDS) if not (tied and field in SELECTED)]
         assert (np.abs(numeric[rows]).max(axis=1) > 1e-2).all()
-        tolerance = 2e-5 if name == "entropic" or tied else 1e-6
+        tolerance = 5e-5 if name == "k-sparse" else 2e-5
         for found in (forward(zero, k), reverse(zero, k)):
             np.testing.assert_allclose(found[jnp.asarray(rows)], numeric[rows], atol=tolerance)
         np.testing.assert_allclose(hessian(zero, k), second, atol=5 * tolerance)
