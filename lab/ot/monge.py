@@ -201,8 +201,7 @@ def _gap(x: Array, y: Array, cost: Cost, epsilon: Any, tolerance: Any) -> tuple[
 def _solved(
     x: Array, y: Array, cost: Cost, problem: Problem, gamma: Entropic, tolerance: Any, loop: Loop
 ) -> tuple[Gap, Any]:
-    held = jax.lax.stop_gradient((problem, gamma, tolerance))
-    found = solve(*held[:2], method="sinkhorn", tolerance=held[2], loop=loop)
+    found = solve(problem, gamma, method="sinkhorn", tolerance=jax.lax.stop_gradient(tolerance), loop=loop)
     potentials = found.alpha, found.beta
     return _told(x, y, cost, (problem, gamma), potentials, found.value, found.reason), found.iterations
 
@@ -221,15 +220,8 @@ def _told(x: Array, y: Array, cost: Cost, asked: Any, potentials: Any, value: Ar
     (problem, gamma), n, each = asked, x.shape[0], of_pairs(x, y, cost)
     matrix, epsilon = problem.cost, gamma.gamma
 
-    def plan_of(alpha: Array, beta: Array, matrix: Array, epsilon: Array) -> Array:
-        return jnp.exp((alpha[:, None] + beta[None, :] - epsilon - matrix) / epsilon)
-
-    (alpha, beta), held = potentials, jax.lax.stop_gradient((matrix, epsilon))
-    optimum = derivatives.Optimum(plan_of(alpha, beta, held[0], held[1]), alpha, beta)
-    _, alpha, beta = derivatives.implicit(problem, gamma, optimum)
-    plan = plan_of(alpha, beta, matrix, epsilon)
-    dual = problem.a @ alpha + problem.b @ beta - epsilon * plan.sum()
-    value = value + (dual - jax.lax.stop_gradient(dual))  # the derivative of the dual, by the envelope theorem
+    alpha, beta = potentials
+    plan = jnp.exp((alpha[:, None] + beta[None, :] - epsilon - matrix) / epsilon)
     displacement = each.mean()
     entropic = displacement - value
     contributions = each - (alpha + beta - epsilon)

@@ -27,10 +27,10 @@ Zero masses are allowed: their potentials are $-\infty$ and their rows or column
 
 Derivatives, of what and when:
 
-- of the value, ``derivatives.value``, or ``Solution.value`` of a converged solve: the **envelope** theorem. Exact, free,
-  nothing is differentiated but the objective at fixed potentials. Also in the points of a ``Cloud``.
-- of plan and potentials, ``derivatives.plan`` and ``derivatives.implicit``: the **implicit** function theorem, one linear
-  solve. The one to take for converged solves, whichever method found them; its error is that of the plan.
+- of the value, ``Solution.value``: the **envelope** theorem. Exact and free: nothing is differentiated but the objective at
+  fixed potentials. Also in the points of a ``Cloud``.
+- of potentials, plan, products, marginals and costs of a ``Solution``: the **implicit** function theorem, one linear solve,
+  whichever method found the optimum; the error is that of the solve.
 - of what a fixed number of sweeps computes, ``unrolled``: through the **iterations**. For layers that run few sweeps on
   purpose, whose derivative should be that of what was computed, not of an optimum that was not reached. Memory for
   every sweep's potentials in reverse mode, and a derivative that converges no faster than the sweeps.
