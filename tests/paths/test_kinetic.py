@@ -295,7 +295,7 @@ def test_outside_the_domain():
     with pytest.raises(ValueError, match=r"end = 2, but gamma at pi/2"):
         separation.of_law(key, standard(2), end=2)
     for start, stop in ((0.9, 0.1), (0.0, 1.5)):
-        with pytest.raises(ValueError, match="0 <= start <= stop <= 1"):
+        with pytest.raises(ValueError, match=r"start|stop"):
             energy(Linear(), TWO, start, stop)
     found = separation.of_law(key, Plain(standard(2), 1.0), jnp.asarray([0.5]), n=500)
     assert abs(found.gamma[1]) < 1e-12
