@@ -14,6 +14,7 @@ from jaxtyping import AbstractArray, Bool, Float, Int
 
 from lab import precision
 from lab.choices import parts
+from lab.numerics.host import placed
 
 
 def real(
@@ -76,7 +77,7 @@ def real(
         array = array.astype(jnp.result_type(float) if dtype is None else dtype)
     if finite and not isinstance(array, Tracer):
         _check_range(name, np.asarray(array), low, high, strict)
-    return jnp.asarray(array, dtype)
+    return placed(np.asarray(array, dtype)) if isinstance(array, np.ndarray) else jnp.asarray(array, dtype)
 
 
 def refuse_foreign_gradient(name: str, value: Any) -> None:
@@ -200,7 +201,7 @@ def _array(name: str, value: Any, kind: Any, allowed: Range, dtype: Any) -> Any:
         raise TypeError(f"{name} must be an array of {what}: {type(value).__name__} is not supported") from error
     if found.dtype.kind not in letters:
         raise TypeError(f"{name} has type {found.dtype}: an array of {what} is needed")
-    return jnp.asarray(found)
+    return placed(found)
 
 
 def _check_axes(name: str, shape: tuple[int, ...], wanted: str, sizes: dict[str, Any]) -> None:

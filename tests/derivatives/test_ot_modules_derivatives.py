@@ -6,7 +6,7 @@ import numpy as np
 from derivatives.entries import Case, Entry, tests_of
 
 from lab import ot
-from lab.ot import labelled, maps, mixture, semidiscrete, singular, sliced
+from lab.ot import bounds, labelled, maps, mixture, monge, plans, routing, semidiscrete, singular, sliced
 
 _HOST = "exact areas, assignments and linear programs are computed on the host"
 _JUMP = "the choice jumps"
@@ -348,6 +348,230 @@ _MODULES = {
     ),
     "labelled.shares": Entry(
         (_case(lambda p: labelled.shares(p, _SOURCE), ("p",), moves={"p": _still}, p=_masses(3)),)
+    ),
+    "labelled.mixture": Entry(
+        (
+            _case(
+                lambda p, matrix, epsilon, b, own: labelled.mixture(
+                    p, matrix, _SOURCE, epsilon, b, own=own + own.T, tolerance=1e-12
+                )[:5],
+                ("p", "matrix", "epsilon", "b", "own"),
+                moves={"p": _still, "b": _still},
+                tolerance=1e-4,
+                p=_masses(3),
+                matrix=lambda rng: rng.random((5, 4)),
+                epsilon=lambda rng: 0.5,
+                b=_masses(4),
+                own=lambda rng: rng.random((5, 5)),
+            ),
+            _case(
+                lambda matrix: labelled.mixture([0.3, 0.7, 0.0], matrix, _SOURCE, 0.5, tolerance=1e-12)[:5],
+                ("matrix",),
+                tolerance=1e-4,
+                matrix=lambda rng: rng.random((5, 4)),
+            ),
+        )
+    ),
+    "labelled.exact_mixture": Entry(
+        (
+            _case(
+                lambda p, matrix: labelled.exact_mixture(p, matrix, _SOURCE).value,
+                (),
+                dict.fromkeys(("p", "matrix"), _HOST),
+                p=_masses(3),
+                matrix=lambda rng: rng.random((5, 4)),
+            ),
+        )
+    ),
+    # monge
+    "monge.pairwise": Entry(
+        tuple(_case(lambda x, y, c=c: monge.pairwise(x, y, c), ("x", "y"), **_CLOUDS) for c in ("squared", "distance"))
+    ),
+    "monge.of_pairs": Entry((_case(monge.of_pairs, ("x", "y"), **_CLOUDS),)),
+    "monge.gap": Entry(
+        (
+            _case(
+                lambda x, y, epsilon: monge.gap(x, y, epsilon=epsilon, tolerance=1e-12)[:5],
+                ("x", "y", "epsilon"),
+                tolerance=1e-4,
+                **_CLOUDS,
+                epsilon=_positive,
+            ),
+        )
+    ),
+    "monge.loss": Entry(
+        tuple(
+            _case(
+                lambda x, y, epsilon, debiased=debiased: monge.loss(x, y, epsilon, debiased=debiased, tolerance=1e-12),
+                ("x", "y", "epsilon"),
+                **_CLOUDS,
+                epsilon=_positive,
+            )
+            for debiased in (False, True)
+        )
+    ),
+    "monge.divergence": Entry(
+        (
+            _case(
+                lambda x, y, epsilon: monge.divergence(x, y, epsilon, tolerance=1e-12),
+                ("x", "y", "epsilon"),
+                **_CLOUDS,
+                epsilon=_positive,
+            ),
+        )
+    ),
+    "monge.exact_gap": Entry((_case(lambda x, y: monge.exact_gap(x, y)[:2], ("x", "y"), **_CLOUDS),)),
+    "monge.gaussian_gap": Entry(
+        (
+            _case(
+                monge.gaussian_gap,
+                ("covariance", "matrix"),
+                moves={"covariance": _symmetric},
+                covariance=_covariance,
+                matrix=(3, 3),
+            ),
+            _case(
+                monge.gaussian_gap,
+                ("covariance",),
+                moves={"covariance": _symmetric},
+                covariance=lambda rng: np.eye(3),
+                matrix=(3, 3),
+            ),
+        )
+    ),
+    "monge.line_gap": Entry((_case(lambda x, y: monge.line_gap(x, y, jnp.square), ("x", "y"), x=6, y=6),)),
+    "monge.conservativity": Entry(
+        (
+            _case(
+                lambda x: monge.conservativity(lambda z: jnp.array([z[0] * z[1], z[0] ** 3]), x, jax.random.key(0), 2),
+                ("x",),
+                x=(3, 2),
+            ),
+        )
+    ),
+    "monge.unexplained": Entry(
+        (_case(monge.unexplained, ("mapped", "wanted", "variance"), mapped=(3, 2), wanted=(3, 2), variance=_positive),)
+    ),
+    "monge.entropic_map": Entry(
+        (
+            _case(
+                lambda y, beta, epsilon, weights, x: monge.entropic_map(y, beta, epsilon, weights)(x),
+                ("y", "beta", "epsilon", "weights", "x"),
+                y=(4, 2),
+                beta=4,
+                epsilon=_positive,
+                weights=_masses(4),
+                x=(3, 2),
+            ),
+        )
+    ),
+    # maps, mixture
+    "maps.learn": Entry(
+        (Case(_of_maps, (), dict.fromkeys(("source", "target", "strength", "learning_rate"), _TRAINING)),)
+    ),
+    "maps.moments": Entry((_case(maps.moments, ("points",), points=(5, 2)),)),
+    "mixture.train": Entry((Case(_train, (), dict.fromkeys(("x", "learning_rate"), _TRAINING)),)),
+    # routing
+    **{
+        f"routing.{name}": Entry((_case(_routed(getattr(routing, name)), ("gates",), gates=_gates),))
+        for name in ("top_k_routing", "sinkhorn_routing", "sparse_ot_routing")
+    },
+    "routing.settings": Entry(
+        (
+            _case(
+                lambda epsilon: routing.sinkhorn_routing(jnp.full((4, 3), 1 / 3), 2, epsilon=epsilon).combine,
+                (),
+                {"epsilon": "the decision jumps"},
+                epsilon=_positive,
+            ),
+            _case(
+                lambda gamma, learning_rate: (
+                    routing.sparse_ot_routing(
+                        jnp.full((4, 3), 1 / 3), 2, gamma=gamma, learning_rate=learning_rate
+                    ).combine
+                ),
+                (),
+                dict.fromkeys(("gamma", "learning_rate"), "the decision jumps"),
+                gamma=_positive,
+                learning_rate=_positive,
+            ),
+        )
+    ),
+    "routing.statistics": Entry(
+        (
+            _case(
+                lambda gates: routing.statistics(gates, routing.top_k_routing(gates, 2)).gate_mass,
+                ("gates",),
+                gates=_gates,
+            ),
+        )
+    ),
+    # bounds, plans
+    "bounds.bounds": Entry(
+        (
+            _case(
+                lambda cost, a, b, lp, gamma: bounds.bounds(_problem(cost, a, b), lp, gamma, 2),
+                ("a", "b", "lp", "gamma"),
+                moves=_MOVES,
+                **_OF_PROBLEM,
+                lp=_positive,
+                gamma=_positive,
+            ),
+        )
+    ),
+    "bounds.k_support_norm": Entry((_case(lambda t: bounds.k_support_norm(t, 2), ("t",), t=5),)),
+    "bounds.relaxed_primal": Entry(
+        (
+            _case(
+                lambda plan, cost, gamma: bounds.relaxed_primal(plan, cost, gamma, 2),
+                ("plan", "cost", "gamma"),
+                plan=_plan,
+                cost=(4, 3),
+                gamma=_positive,
+            ),
+        )
+    ),
+    "bounds.duality_gap": Entry(
+        (
+            _case(
+                lambda cost, a, b, value, plan, gamma: bounds.duality_gap(_problem(cost, a, b), value, plan, gamma, 2),
+                ("cost", "a", "b", "value", "plan", "gamma"),
+                moves=_MOVES,
+                **_OF_PROBLEM,
+                value=_positive,
+                plan=_plan,
+                gamma=_positive,
+            ),
+        )
+    ),
+    "bounds.cost_unit": Entry(
+        tuple(_case(lambda cost, u=u: bounds.cost_unit(cost, u), ("cost",), cost=(4, 3)) for u in ("mean", "largest"))
+    ),
+    "bounds.effective_strength": Entry(
+        (
+            _case(
+                lambda b, lp, gamma: bounds.effective_strength(
+                    _problem(jnp.ones((4, 3)), jnp.ones(4) / 4, b), lp, gamma
+                ),
+                ("b", "lp", "gamma"),
+                b=_masses(3),
+                lp=_positive,
+                gamma=_positive,
+            ),
+        )
+    ),
+    "plans.ranked": Entry((_case(lambda plan: plans.ranked(plan, np.array([1, 3, 5])), ("plan",), plan=_plan),)),
+    "plans.recoloured": Entry(
+        (
+            _case(
+                lambda plan, x, y: plans.recoloured(plan, x, y, jnp.array([[0, 1]])),
+                (),
+                dict.fromkeys(("plan", "x", "y"), "colors are rounded"),
+                plan=_plan,
+                x=lambda rng: rng.random((4, 3)),
+                y=lambda rng: rng.random((3, 3)),
+            ),
+        )
     ),
 }
 

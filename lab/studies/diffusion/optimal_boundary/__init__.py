@@ -161,8 +161,5 @@ class OptimalBoundary(Study):
         if searched > random:
             return "The start that was found is worse than a random one on the test images: take more reference images."
         if zero < searched:
-            return (
-                f"x_T = 0 scores {zero:.3g}, the start that was found {searched:.3g}: for this metric no search is "
-                "needed."
-            )
+            return f"x_T = 0 scores {zero:.3g}, the start that was found {searched:.3g}: this metric needs no search."
         return ""
