@@ -7,6 +7,7 @@ that of ``lab.ot.partial``.
 
 from typing import Any, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer

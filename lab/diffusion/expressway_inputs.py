@@ -85,7 +85,7 @@ def _law(given: Mapping[str, np.ndarray], radius: float) -> Law:
 
 def _newton(x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Some points brought into the square, and heights on the way to equal areas: of whole steps, and between them."""
-    sites = np.unique(x[:_SITES], axis=0)
+    sites: Any = np.unique(x[:_SITES], axis=0)
     low, high = sites.min(axis=0), sites.max(axis=0)
     wide = float((high - low).max()) or 1.0
     sites = 0.5 + 0.8 * (sites - (low + high) / 2) / wide

@@ -67,7 +67,7 @@ def _tradeoff(result: xr.Dataset) -> str:
     there = np.flatnonzero(np.isfinite(ratio))
     if not there.size:
         return "No length-scale has a finite error"
-    places = sorted({there[0], there[ratio[there].argmin()], there[-1]})
+    places = sorted({int(there[i]) for i in (0, ratio[there].argmin(), -1)})
     told = [f"{number(ratio[at], 3)} at ℓ = {lengths[at]:g}" for at in places]
     return f"Error of sums, relative to random rows: {', '.join(told)}"
 
