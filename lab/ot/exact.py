@@ -2,18 +2,31 @@ r"""Unregularized transport, solved exactly on the host, and with it the k = 1 e
 
 from typing import Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy
 from jaxtyping import Array, Float, Int
 
 from lab.choices import chosen
+from lab.numerics.differentiation import (
+    NotDifferentiableError,
+    held_constant,
+    is_traced,
+    needs_values,
+    without_derivative,
+)
 from lab.ot.absent import Present
 from lab.ot.problem import Problem
 
 type Solver = Literal["auto", "assignment", "network-simplex", "highs"] | str
 
 _CENTRE_LIMIT = 1024  # rows up to which the potentials are centred: m^3 operations, about a second
+_TRACED = "Use ot.solve with a small Entropic(gamma) there."
+_JUMPS = (
+    "plan and potentials of ot.exact.linear_program have no derivative: they jump from vertex to vertex. Differentiate the "
+    "value, or use ot.solve with a small Entropic(gamma)"
+)
 _TIE = 1e-9  # of the range of the cost; the potentials of a vertex are known to about 1e-12 of it
 
 
@@ -52,7 +65,9 @@ def linear_program(problem: Problem, solver: Solver = "auto", *, centred: bool =
        = \max_{\alpha, \beta} \alpha^\top a + \beta^\top b
        \quad \text{subject to} \quad \alpha_i + \beta_j \le c_{ij} $$
 
-    Runs on the host in float64, outside ``jit``; the answer has the dtype of the problem. Up to 1024 sources the
+    Runs on the host in float64, outside ``jit`` and ``vmap``; the solution has the dtype of the problem. Under ``grad`` and
+    ``jvp`` the value has its first derivatives (envelope theorem): the plan in the cost, the potentials in the masses. Plan
+    and potentials jump between vertices, and raise an error when they are differentiated. Up to 1024 sources the
     potentials are the centred ones: among all optimal potentials the mean of the extreme ones, for which
     $\alpha_i + \beta_j = c_{ij}$ only where every optimal pair has it. They have mean(alpha) = 0.
 
@@ -69,6 +84,7 @@ def linear_program(problem: Problem, solver: Solver = "auto", *, centred: bool =
         ValueError: a solver that does not fit the problem, or a batch of problems.
         ImportError: "network-simplex" without POT.
         RuntimeError: no solver reached a duality gap of 1e-7 of the cost's range times the mass.
+        NotDifferentiableError: inside ``jit`` or ``vmap``.
 
     Source:
         Peyré, Cuturi, Computational Optimal Transport, 2019, chapter 3.
@@ -79,11 +95,36 @@ def linear_program(problem: Problem, solver: Solver = "auto", *, centred: bool =
         >>> float(found.value), found.plan.tolist()  # in order: 0 to 1, and 1 to 2
         (1.0, [[0.0, 0.5], [0.5, 0.0]])
     """
+    held = held_constant(problem)
+    if is_traced(held):
+        raise NotDifferentiableError(
+            f"ot.exact.linear_program computes on the host and cannot be traced by jit or vmap. {_TRACED}"
+        )
+    found = _linear_program(held, solver, centred)
+    if not is_traced(problem):
+        return found
+    return Exact(_envelope(problem, *found), *without_derivative(found[1:], problem, _JUMPS))
+
+
+@jax.custom_jvp
+def _envelope(problem: Problem, value: Array, plan: Array, alpha: Array, beta: Array) -> Array:
+    return value
+
+
+@_envelope.defjvp
+def _envelope_jvp(primals, tangents):
+    problem, value, *optimum = primals
+    plan, alpha, beta = without_derivative(tuple(optimum), problem, _JUMPS)
+    change = tangents[0]
+    return value, (plan * change.cost).sum() + alpha @ change.a + beta @ change.b
+
+
+def _linear_program(problem: Problem, solver: str, centred: bool) -> Exact:
     cost, a, b = (np.asarray(x, np.float64) for x in problem)
     if cost.ndim != 2:
         raise ValueError(f"the cost has shape {cost.shape}, but the exact solver takes one problem (m, n) at a time")
     if present := Present.of(problem):
-        found = linear_program(present.part(problem), solver, centred=centred)
+        found = _linear_program(present.part(problem), solver, centred)
         potentials = present.potentials(problem.cost, found.alpha, found.beta)
         return Exact(found.value, present.whole(found.plan), *potentials)
     b = b * (a.sum() / b.sum())
@@ -119,6 +160,7 @@ def linear_program(problem: Problem, solver: Solver = "auto", *, centred: bool =
     return Exact(*(jnp.asarray(x, dtype) for x in (value, plan, alpha, beta)))
 
 
+@needs_values(_TRACED)
 def vertex_gap(problem: Problem) -> float:
     r"""How much the second best vertex of the transport polytope costs more than the best; 0 where that is not unique.
 
@@ -160,6 +202,7 @@ def _without(cost: np.ndarray, a: np.ndarray, b: np.ndarray, place: tuple[int, i
     return float(found.fun) if found.status == 0 else np.inf
 
 
+@needs_values(_TRACED)
 def k1(problem: Problem, gamma: float) -> K1:
     r"""The exact solution of k-sparse transport at k = 1, where gamma only shifts the value.
 

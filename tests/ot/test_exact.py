@@ -1,8 +1,10 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import ot
 import pytest
 
+from lab.numerics.differentiation import NotDifferentiableError
 from lab.ot.exact import k1, linear_program
 from lab.ot.problem import Problem, from_points, problem
 
@@ -134,3 +136,28 @@ def test_float32_stays_float32():
     p = Problem(*(x.astype(jnp.float32) for x in p))
     assert {x.dtype for x in linear_program(p)} == {jnp.dtype("float32")}
     assert k1(p, 1.0).value.dtype == jnp.float32
+
+
+def test_the_value_is_differentiable_and_the_rest_raises_an_error():
+    rng = np.random.default_rng(21)
+    cost, change, shift = rng.random((4, 3)), rng.normal(size=(4, 3)), np.array([0.1, -0.05, -0.05])
+    b = np.array([0.5, 0.2, 0.3])
+
+    def value(t):
+        return linear_program(Problem(cost + t * change, np.full(4, 0.25), b + t * shift)).value
+
+    numeric = (value(1e-4) - value(-1e-4)) / 2e-4
+    assert float(jax.grad(value)(0.0)) == pytest.approx(float(numeric), abs=1e-8)
+    assert float(jax.jvp(value, (0.0,), (1.0,))[1]) == pytest.approx(float(numeric), abs=1e-8)
+    p = problem(cost)
+    for function in (
+        lambda c: linear_program(p._replace(cost=c)).plan.sum(),
+        lambda c: linear_program(p._replace(cost=c)).alpha[0],
+        lambda c: k1(p._replace(cost=c), 1.0).value,
+    ):
+        with pytest.raises(NotDifferentiableError):
+            jax.grad(function)(p.cost)
+    with pytest.raises(NotDifferentiableError):
+        jax.jacrev(jax.grad(lambda a, c: linear_program(Problem(c, a, p.b)).value, argnums=1))(p.a, p.cost)
+    with pytest.raises(NotDifferentiableError, match="host"):
+        jax.jit(lambda c: linear_program(p._replace(cost=c)).value)(p.cost)
