@@ -151,7 +151,7 @@ def _nav(shown: Collection[str]) -> list[Any]:
         {"Start": ["index.md", "install.md", "tour.md", "which-method.md", "teach.md"]},
         {
             "How to": [
-                *(f"how-to/{name}.md" for name in ("own-data", "own-study", "own-model")),
+                *(f"how-to/{name}.md" for name in ("own-data", "own-study", "own-model", "derivatives")),
                 "clusters.md",
                 *(f"how-to/{name}.md" for name in ("panel", "latex")),
                 "serving.md",
