@@ -94,6 +94,7 @@ def make[S: OwnStudy](
         "title": title,
         "pictures": Pictures(*(picture for picture in of.pictures if picture.name not in without)),
         "paper": Paper("you", f"{of.brings} of your own", "unpublished", 2026),
+        "reported": (),
         "__module__": _caller(),
     }
     for name, value in values.items():
