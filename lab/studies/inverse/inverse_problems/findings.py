@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from lab.inverse.meeting import ASKING, EXACT, METHODS, PLAIN, SAMPLERS
+from lab.studies.contract import Comparison
 from lab.words import number
 
 from .by_method import short, there
@@ -13,6 +14,16 @@ from .pictures import by_width
 
 _DRAWING = SAMPLERS[:-1]  # without the exact ones
 _LOST = "No method has a finite answer here"
+_WORDS = {name: name for name in METHODS} | {
+    EXACT: "the exact sample", METHODS[0]: "the pseudo-inverse", "linear": "the linear method",
+}
+PSNR = Comparison(
+    "psnr", "PSNR of the mean over samples", _WORDS, "higher", result="psnr_mean", along="solver", over="test",
+    repeats="test images",
+)
+AWAY = Comparison(
+    "away", "distance to the posterior mean", _WORDS, result="to_mean", along="solver", over="test", repeats="test images",
+)
 
 
 def _means(result: xr.Dataset, variable: str, names: tuple[str, ...]) -> dict[str, float]:
@@ -34,10 +45,6 @@ def _called(name: str) -> str:
     return "the exact sample" if name == EXACT else short(name)
 
 
-def _begun(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
 def _percent(share: float) -> str:
     """99.6% is not all, and 0.3% not nothing."""
     return "above 99%" if 0.99 < share < 1 else _part(share)
@@ -47,31 +54,14 @@ def _part(share: float) -> str:
     return "less than 1%" if 0 < share < 0.01 else f"{share:.0%}"
 
 
-def _quality(result: xr.Dataset) -> str:
-    if not (values := _means(result, "psnr_mean", ASKING)):
-        return _LOST
-    best, worst = _ends(values)
-    told = f"With the denoiser {short(best)} comes nearest, {values[best]:.1f} dB"
-    return told if best == worst else f"{told}; {short(worst)} is last with {values[worst]:.1f}"
-
-
-def _away(result: xr.Dataset) -> str:
-    values, exact = _means(result, "to_mean", ASKING), _means(result, "to_mean", (EXACT,)).get(EXACT, 0.0)
-    if not values:
-        return _LOST
-    near, best = sum(value <= exact for value in values.values()), _ends(values)[1]
-    told = f"{near or 'None'} of {len(values)} methods come{'s' * (near < 2)} as near to E[x|y]"
-    return f"{told} as {result.sizes['draw']} exact samples; {short(best)} comes to {number(values[best], 1)}"
-
-
 def _errors(result: xr.Dataset) -> str:
     off = (result.answer - result.clean) ** 2
     values = _finite({name: float(off.sel(solver=name).mean(skipna=False)) ** 0.5 for name in there(result)})
     if not values:
         return _LOST
     worst, best = _ends(values)
-    told = f"{_called(best)} errs least here, {number(values[best], 2)} a pixel"
-    return _begun(told if best == worst else f"{told}, {_called(worst)} most, {number(values[worst], 2)}")
+    told = f"RMS error of this image: {number(values[best], 2)} a pixel ({_called(best)})"
+    return told if best == worst else f"{told} to {number(values[worst], 2)} ({_called(worst)})"
 
 
 def _widths(result: xr.Dataset) -> dict[str, float]:
@@ -86,8 +76,8 @@ def _spreads(result: xr.Dataset) -> str:
     widest, least = _ends(values)
     true = float((result.posterior_std**2).mean()) ** 0.5 if "posterior_std" in result else 0.0
     if not true > 1e-9:
-        told = f"{short(widest)} spreads most, by {number(values[widest], 2)} a pixel"
-        return told if widest == least else f"{told}, {short(least)} least, by {number(values[least], 2)}"
+        told = f"Standard deviation over samples: {number(values[widest], 2)} a pixel ({short(widest)})"
+        return told if widest == least else f"{told} to {number(values[least], 2)} ({short(least)})"
     told = f"{short(widest)} spreads {values[widest] / true:.0%} as widely as the posterior"
     return told if widest == least else f"{told}, {short(least)} {_part(values[least] / true)}"
 
@@ -135,8 +125,7 @@ def _perception(result: xr.Dataset) -> str:
         return _LOST
     closest = _ends(values)[1]
     ours, beside = number(values[closest], 2), number(float(result.nearest_clean.mean()), 2)
-    unseen = ", as unseen ones do" if ours == beside else f"; unseen ones have {beside}"
-    return _begun(f"{_called(closest)} comes closest to training images, to {ours}{unseen}")
+    return f"Minimum distance from training images: {ours} ({_called(closest)}); held-out images {beside}"
 
 
 def _table(result: xr.Dataset) -> str:
@@ -197,7 +186,8 @@ def _seconds(result: xr.Dataset) -> str:
 
 
 FINDS = {
-    "quality": _quality, "away": _away, "errors": _errors, "spreads": _spreads, "some": _some, "calibration": _calibration,
+    "quality": PSNR.finding, "away": AWAY.finding, "errors": _errors, "spreads": _spreads, "some": _some,
+    "calibration": _calibration,
     "coverage": _coverage, "perception": _perception, "table": _table, "calls": _calls,
     "budget": _along("steps", "from {} to {} calls"), "noise": _along("noise", "from noise {} to {}"),
     "share": _along("seen", "from {} seen to {}"), "seconds": _seconds,

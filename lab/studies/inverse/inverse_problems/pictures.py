@@ -152,7 +152,7 @@ PICTURES = Pictures(
             share=1.5),
     Picture("pixel", "What each says of this pixel", "Histogram of the answers at the framed pixel, over the exact posterior.",
             _pixel),
-    Picture("quality", "Who is nearest to the truth?", "PSNR of the mean over answers: large dots are means over images with "
+    Picture("quality", "PSNR of each method", "PSNR of the mean over answers: large dots are means over images with "
             "95% intervals, the pale one is a single answer's.",
             ranked("psnr_mean", better="dB", levels={"psnr_bound": "E[x|y]"}, also="psnr")),
     Picture("away", "And to the posterior mean?", "Of the mean over answers: 0 is exact; where answers are drawn a rest "
