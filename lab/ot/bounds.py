@@ -252,7 +252,7 @@ def cost_unit(cost: Float[Array, "m n"], unit: Literal["mean", "largest", "one"]
     return jnp.where(spread > 0, spread, 1.0)
 
 
-@arrays(linear_program=POSITIVE, gamma=POSITIVE)
+@arrays(gamma=POSITIVE)
 @jit
 def effective_strength(problem: Problem, linear_program: Scalar, gamma: Scalar) -> Float[Array, ""]:
     r"""The strength of the regularization without units, $\gamma \|b\|_2^2 / \mathrm{LP}$.

@@ -68,7 +68,7 @@ def _errors(result: xr.Dataset) -> str:
     worst = result.ratio_quantile.sel(n_over_m=at, level=0.95)
     # the axis ends at 1e4
     ours, free = (number(float(np.clip(worst.sel(design=name), 1.0, 1e4)), 2) for name in ("dpp", _FREE))
-    return f"At n = {_times(at)} 5% of DPP fits exceed {ours} times the projection error, of {TITLES[_FREE]} {free} times"
+    return f"n = {_times(at)}: 5% of fits exceed {ours} (DPP) or {free} ({TITLES[_FREE]}) times the projection error"
 
 
 def _fit(result: xr.Dataset) -> str:
@@ -117,7 +117,7 @@ def _decay(result: xr.Dataset) -> str:
     if not bool(known.notnull().any()):
         return _WITHIN
     ours, free = (number(float(known.sel(design=name).max()) ** 0.5, 3) for name in ("dpp", _FREE))
-    return f"Median errors reach {ours} times the projection error for the DPP, {free} times for {TITLES[_FREE]} points"
+    return f"Median errors reach {ours} (DPP) or {free} ({TITLES[_FREE]}) times the projection error"
 
 
 FINDS = {
