@@ -5,10 +5,23 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from lab.studies.contract import Comparison
 from lab.words import number, percent
 
 from .pictures import given, names
 
+_FORMS = {name: name for name in ("linear-OT", "PQ-OT", "notebook", "linear", "quadratic")} | {
+    "rational": "the rational fit"
+}
+BEYOND = Comparison(
+    "beyond", "error beyond the fitted mixtures", _FORMS, result="mae", along="form",
+    at={"split": "extrapolation", "size": "N₁"}, ours="PQ-OT", best_at=None,
+)
+PROJECTED = Comparison(
+    "projected", "error at N",
+    {"mae_projected": "projecting fits", "mae_raw": "projecting trainings", "mae_same": "keeping the score at N₁"},
+    ours="mae_projected", best_at={"measure": "log-loss"},
+)
 _LONG = 18  # letters of the name of a source that a sentence has room for
 _LITTLE = 0.05  # a correlation that changes by less does not
 
@@ -33,24 +46,15 @@ def _scatter(result: xr.Dataset) -> str:
     return f"{where} the mixtures it was fitted to, {model} is off by {_off(away, result)}, on them by {number(on, 2)}"
 
 
-def _errors(result: xr.Dataset) -> str:
-    beyond, forms = result.mae.sel(split="extrapolation", size="N₁").values, result.form.values
-    best, worst = int(np.nanargmin(beyond)), int(np.nanargmax(beyond))
-    least = f"Beyond what was fitted, {forms[best]} errs least, by {_off(beyond[best], result)}"
-    return f"{least}; {forms[worst]} most, by {number(float(beyond[worst]), 2)}"
-
-
 def _learning(result: xr.Dataset) -> str:
-    def least(at: int) -> tuple[int, str, str]:
+    def lowest(at: int) -> tuple[int, str, str]:
         errors, count = result.curve.isel(count=at).values, int(result["count"][at])
-        best = int(np.nanargmin(errors))
+        low = int(np.nanargmin(errors))
         # a small grid has fewer to fit
-        return min(count, result.sizes["mixture"] - 2), str(result.form.values[best]), number(float(errors[best]), 2)
+        return min(count, result.sizes["mixture"] - 2), str(result.form.values[low]), number(float(errors[low]), 2)
 
-    (few, first, before), (many, last, after) = least(0), least(-1)
-    if first == last:
-        return f"After {few} mixtures and after {many} {first} errs least, by {before} and by {after}"
-    return f"After {few} mixtures {first} errs least, by {before}; after {many} {last}, by {after}"
+    (few, first, before), (many, last, after) = lowest(0), lowest(-1)
+    return f"One seed: smallest error after {few} mixtures {before} ({first}), after {many} {after} ({last})"
 
 
 def _sizes(result: xr.Dataset) -> str:
@@ -59,14 +63,6 @@ def _sizes(result: xr.Dataset) -> str:
         return f"{_off(abs(gap), result, logs=False)} {'above' if gap > 0 else 'below'}" if abs(gap) > 5e-4 else "on"
 
     return f"At N = {given(result, 'n')} p* measures {side('p*')} its line, yours {side('yours')} its own"
-
-
-def _checks(result: xr.Dataset) -> str:
-    said = {"fitted": "fits", "raw": "single trainings", "as at N₁": "the score at N₁"}
-    errors = np.abs(result.check - result.check.sel(kind="measured")).mean("tested")
-    first, *rest = sorted(said, key=lambda kind: float(errors.sel(kind=kind)))
-    others = ", ".join(f"{said[kind]} by {number(float(errors.sel(kind=kind)), 2)}" for kind in rest)
-    return f"Least off at N: {said[first]}, by {_off(errors.sel(kind=first), result, logs=False)}; {others}"
 
 
 def _worth(result: xr.Dataset) -> str:
@@ -86,7 +82,8 @@ def _potential(result: xr.Dataset) -> str:
     first = result.sample_source.values[order[: max(len(order) // 10, 1)]].astype(int)
     count = np.bincount(first, minlength=3)
     most = int(count.argmax())
-    return f"{percent(count[most] / len(first))} of the most useful tenth of pilot points are of {_source(result, most)}"
+    share = percent(count[most] / len(first))
+    return f"{share} of the tenth of pilot points with the smallest potentials are of {_source(result, most)}"
 
 
 def _plan(result: xr.Dataset) -> str:
@@ -104,14 +101,15 @@ def _weights(result: xr.Dataset) -> str:
     told = result.correlation.dropna("label_weight").sortby("label_weight")
     if not told.size:
         return "There is no correlation: the score is the same everywhere"
-    best, worst = int(told.values.argmin()), int(told.values.argmax())
-    little = float(told[worst] - told[best]) < _LITTLE
+    size = np.abs(told.values)
+    best, worst = int(size.argmax()), int(size.argmin())
+    little = float(size[best] - size[worst]) < _LITTLE
     shown = told[[0, -1] if little else [best, worst]]
     one, other = (number(float(value), 2) for value in shown)
     here, there = (f"weight {float(at):g}" for at in shown.label_weight)
     if little:
         return f"Labels hardly matter: correlation {one} at {here}, {other} at {there}"
-    return f"The distance tells most at {here}: correlation {one}, at {there} {other}"
+    return f"The strongest correlation is {one}, at {here}; the weakest {other}, at {there}"
 
 
 def _wrong(result: xr.Dataset, *told: str) -> tuple[str, list[float]]:
@@ -138,6 +136,7 @@ def _noise_score(result: xr.Dataset) -> str:
 
 
 FINDS = {
-    "scatter": _scatter, "errors": _errors, "learning": _learning, "sizes": _sizes, "checks": _checks, "worth": _worth,
-    "potential": _potential, "plan": _plan, "weights": _weights, "noise": _noise, "noise_score": _noise_score,
+    "scatter": _scatter, "errors": BEYOND.finding, "learning": _learning, "sizes": _sizes, "checks": PROJECTED.finding,
+    "worth": _worth, "potential": _potential, "plan": _plan, "weights": _weights, "noise": _noise,
+    "noise_score": _noise_score,
 }

@@ -219,7 +219,7 @@ PICTURES = Pictures(
             "validation set, high where that lacks what is there.", _potential),
     Picture("plan", "What goes where", "Mass from each class of each source to the classes of the validation set.", _plan),
     Picture("weights", "Must the distance know labels?", "Correlation of distance and score over the grid, by the weight of "
-            "labels: -1 is best.", _weights, along={"label_weight": _WEIGHTS}, needs=("correlation",)),
+            "labels.", _weights, along={"label_weight": _WEIGHTS}, needs=("correlation",)),
     Picture("noise", "Wrong labels are far away", "Distance of your mixture, by the share of wrong labels of one source.",
             _noise, along={"noise": _NOISE}, needs=_SWEPT),
     Picture("noise_score", "Wrong labels cost accuracy", "Predicted and measured at N, by the share of wrong labels of one "

@@ -21,6 +21,8 @@ REPORTED = (
              note="Here the projection is not better than keeping the accuracy at N₁ (next row)."),
     Reported("Error of keeping the accuracy at N₁", ONLY_HERE, None, _THEIRS, _OURS + "; ten mixtures",
              ours="mae_same", unit="points"),
-    Reported("Accuracy of the selected mixture", "results: selection", None, _THEIRS, _OURS, ours="best_measured", unit="%"),
+    Reported("Accuracy of the selected mixture", "results: selection", None, _THEIRS, _OURS, ours="best_measured", unit="%",
+             holds=lambda runs: bool(abs(runs().best_measured - runs().equal_measured) < 2),
+             note="With one seed, equal shares (next row) are within 2 points of the selected mixture."),
     Reported("Accuracy of equal shares", "results: selection", None, _THEIRS, _OURS, ours="equal_measured", unit="%"),
 )
