@@ -21,7 +21,7 @@ PENDING = {study.slug for study in STUDIES} - set(
         "dpm-ot policy-gradient kinetic-optimal-paths diverse-subset rectified-flow sparse-ot stochastic-interpolants "
         "weighted-cfm immiscible-diffusion potential-flows optimal-boundary principles-of-diffusion "
         "shortest-path-diffusion dpp-least-squares monge-gap sinkhorn-newton-sparse "
-        "inverse-problems projektor"
+        "inverse-problems projektor locality-denoisers"
     ).split()
 )  # only grows
 CONVERTED = [study for study in STUDIES if study.slug not in PENDING]

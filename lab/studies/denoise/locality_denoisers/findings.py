@@ -6,8 +6,7 @@ import numpy as np
 import xarray as xr
 
 from lab.denoise.lineup import NETWORKS
-from lab.numerics.statistics import mean_interval
-from lab.studies.contract import sweeping
+from lab.studies.contract import Comparison, sweeping
 from lab.words import number, percent
 
 from .pictures import SHOWN, known, reference
@@ -16,6 +15,16 @@ _COPY = 0.02  # of values between -1 and 1: a sample that is nearer to a trainin
 _FULL = {"optimal": "the optimal denoiser", "Wiener": "the Wiener filter", "nearest": "the nearest image"} | {
     name: f"the {name}" for name in NETWORKS
 }
+
+_ALL = ("optimal", "nearest", "Wiener", "PCA locality", "LS", "PSPC", "ELS", *NETWORKS)
+_WORDS = {name: _FULL.get(name, name) for name in _ALL}
+LOW, MIDDLE = (
+    Comparison(
+        name, f"mean squared error at σ = {level:g}", _WORDS, result="table_mse", along="denoiser", over="test",
+        at={"table_level": level}, ours="PCA locality", repeats="test images",
+    )
+    for name, level in (("low", 0.1), ("middle", 1.0))
+)
 
 
 def _the(name: str) -> str:
@@ -85,11 +94,11 @@ def _sizes(result: xr.Dataset) -> str:
 
 def _errors(result: xr.Dataset) -> str:
     at = _here(result)
-    (best, least), *rest = _ranked(at.mse_clean.mean("test"))
-    if number(least, 3) == number(rest[-1][1], 3):
-        return f"At σ = {_two(at.level)} all denoisers err by {number(least, 3)}"
-    other, error = rest[0] if best == "optimal" else next(pair for pair in rest if pair[0] == "optimal")
-    return f"At σ = {_two(at.level)} {_the(best)} errs least, by {number(least, 3)}, {_the(other)} by {number(error, 3)}"
+    (first, low), *_, (last, high) = _ranked(at.mse_clean.mean("test"))
+    low, high = number(low, 3), number(high, 3)
+    if low == high:
+        return f"At σ = {_two(at.level)} all denoisers have an error of {low}"
+    return f"At σ = {_two(at.level)} the error is {low} ({_the(first)}) to {high} ({_the(last)})"
 
 
 def _estimates(result: xr.Dataset) -> str:
@@ -98,29 +107,15 @@ def _estimates(result: xr.Dataset) -> str:
     apart = np.sqrt(((flat[:, :, None] - flat[:, None]) ** 2).mean(-1)).max((1, 2))
     most, least = (int(at) for at in (np.nanargmax(apart), np.nanargmin(apart)))
     much, little = (f"at σ = {_two(result.level[k])}, by up to {_two(apart[k])} RMS" for k in (most, least))
-    return f"Denoisers differ most {much}, least {little}"
-
-
-def _error_table(result: xr.Dataset) -> str:
-    ordered = result.table_mse.sortby("table_level")
-
-    def least(at: int) -> str:
-        row = ordered.isel(table_level=at)
-        name = _ranked(row.mean("test"))[0][0]
-        found = mean_interval(row.sel(denoiser=name).values)
-        half = f" ± {number(found.half, 1)}" if np.isfinite(found.half) else ""
-        return f"{name} {_two(found.mean)}{half} at σ = {_two(row.table_level)}"
-
-    return f"Least error: {least(0)}, {least(-1)}"
+    return f"Denoisers differ {much}, and {little}"
 
 
 def _table(result: xr.Dataset) -> str:
     if "r2_net" not in result:
         (best, least), (other, error), *_ = _ranked(result.mse_clean.mean(["test", "level"], skipna=False))
-        return f"Over all levels {_the(best)} errs least, by {number(least, 3)}; next is {_the(other)}, by {number(error, 3)}"
+        return f"Mean error over all levels: {_the(best)} {number(least, 3)}, then {_the(other)} {number(error, 3)}"
     *_, (other, less), (best, most) = _agreements(result.r2_net.mean(["test", "level"], skipna=False), result)
-    near = f"Nearest to {_the(reference(result))}: {_the(best)}, r² = {number(most, 3)}"
-    return f"{near}; then {_the(other)}, {number(less, 3)}"
+    return f"r² with {_the(reference(result))}: {_the(best)} {number(most, 3)}, then {_the(other)} {number(less, 3)}"
 
 
 def _agreements(values: xr.DataArray, result: xr.Dataset) -> list[tuple[str, float]]:
@@ -130,8 +125,8 @@ def _agreements(values: xr.DataArray, result: xr.Dataset) -> list[tuple[str, flo
 def _agreement(result: xr.Dataset) -> str:
     at = _here(result)
     (worst, low), *_, (best, high) = _agreements(at.r2_net.mean("test"), result)
-    near = f"At σ = {_two(at.level)} nearest to {_the(reference(result))}: {best}, r² = {_two(high)}"
-    return f"{near}; farthest: {worst}, {_two(low)}"
+    near = f"At σ = {_two(at.level)} r² with {_the(reference(result))} is {_two(high)} ({best})"
+    return f"{near} to {_two(low)} ({worst})"
 
 
 def _samples(result: xr.Dataset) -> str:
@@ -161,8 +156,7 @@ def _pattern_table(result: xr.Dataset) -> str:
     if not found:
         return "No denoiser looks anywhere from the pattern"
     (worst, low), (best, high) = found[0], found[-1]
-    shows = _begun(f"{_the(best)} shows P best, by a median correlation of {_two(high)}")
-    return f"{shows}, {_the(worst)} least, by {_two(low)}"
+    return f"Median correlation with P: {_two(high)} ({_the(best)}) to {_two(low)} ({_the(worst)})"
 
 
 def _training(result: xr.Dataset) -> str:
@@ -215,7 +209,7 @@ def _recovered(result: xr.Dataset) -> str:
 
 FINDS = {
     "spectrum": _spectrum, "sensitivity": _sensitivity, "directions": _directions, "sizes": _sizes, "errors": _errors,
-    "estimates": _estimates, "error_table": _error_table, "table": _table, "agreement": _agreement, "training": _training,
+    "estimates": _estimates, "error_table": LOW.finding, "table": _table, "agreement": _agreement, "training": _training,
     "samples": _samples, "memory": _memory, "theta": _best("theta", "PCA locality", lambda at: f"θ = {at:g}"),
     "patch": _best("radius", "LS", lambda at: f"a side of {2 * at + 1:g} pixels"), "training-size": _training_size,
     "pattern": _pattern, "pattern_table": _pattern_table, "recovered": _recovered,

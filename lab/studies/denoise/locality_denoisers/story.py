@@ -2,7 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import FINDS, LOW, MIDDLE
 from .presets import LETTER
 
 STORY = Story(
@@ -29,8 +29,7 @@ STORY = Story(
     groups=(
         Group("What the data allow", "Only directions that vary more than the noise pass: their sum is where a pixel looks.",
               ("spectrum", "sensitivity", "directions", "sizes")),
-        Group("Who denoises best?", "Here PCA locality errs by {error_locality:.2g}, Wiener by {error_wiener:.2g}, the optimal "
-              "denoiser by {error_optimal:.2g}.", ("errors", "estimates", "error_table", "table")),
+        Group("Error of each denoiser", MIDDLE.finding, ("errors", "estimates", "error_table", "table")),
         Group("Is it what networks do?", "Agreement r² with the network: PCA locality {r2_locality:.3f}, Wiener "
               "{r2_wiener:.3f}, optimal {r2_optimal:.3f}.", ("agreement", "training")),
         Group("Samples, or copies?", "The optimal denoiser rests on {ess_here:.3g} of the images: at low noise its samples are "
@@ -44,5 +43,6 @@ STORY = Story(
     says=("{mask_pixels:.0f} pixels are in the mask of PCA locality, and the optimal denoiser rests on "
           "{ess_here:.2g} of the images.",),
     finds=FINDS,
+    compares=(LOW, MIDDLE),
     question="Where does a denoiser look?",
 )
