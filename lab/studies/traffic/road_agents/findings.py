@@ -3,12 +3,18 @@
 import numpy as np
 import xarray as xr
 
+from lab.studies.contract import Comparison
 from lab.studies.vocabulary.training import settled
 from lab.words import number, percent
 
 from . import scene
 from .variables import PAIRS
 
+ADE = Comparison(
+    "ade", "mean displacement error in m",
+    {"constant velocity": "constant velocity", "ridge": "the ridge", "one stream": "one stream", "two streams": "two streams"},
+    result="ade", along="model",
+)
 _MOST = 0.9  # of all weight
 
 
@@ -96,8 +102,8 @@ def _pull(result: xr.Dataset) -> str:
     if not np.isfinite([*two, one]).any():
         return "No stream was trained to the end"
     best = int(np.nanargmin(two))
-    least = f"Two streams err least at b₁ = {float(result.b1[best]):g}, by {number(two[best], 3)} m"
-    return f"{least}; one stream by {number(one, 3)} m, the ridge by {number(ridge, 3)} m"
+    least = f"Two streams {number(two[best], 3)} m (b₁ = {float(result.b1[best]):g})"
+    return f"{least}, one stream {number(one, 3)} m, the ridge {number(ridge, 3)} m, with one seed"
 
 
 def _training(result: xr.Dataset) -> str:
