@@ -6,11 +6,24 @@ from itertools import chain
 import numpy as np
 import xarray as xr
 
+from lab.studies.contract import Comparison
 from lab.words import number, percent
 
 from .pictures import RIVALS, above_least, bounded
 
+COST = Comparison(
+    "cost", "cost to 1% of the initial loss gap",
+    {
+        "maid_cost": "MAID", "fixed_cost": "the cheapest fixed accuracy", "hoag_cost": "geometric HOAG",
+        "hoag_other": "cubic HOAG",
+    },
+    ours="maid_cost", best_at=None,
+)
 _NEAR = 0.01  # of the fall of the loss
+
+
+def cheaper(result: xr.Dataset) -> str:
+    return COST.finding(result) or "Fewer than two methods come to 1% of the initial loss gap here"
 
 
 def _accuracies(result: xr.Dataset) -> str:
@@ -72,7 +85,7 @@ def _two(one: str, other: str) -> Callable[[xr.Dataset], str]:
 
 def _plane(result: xr.Dataset) -> str:
     lowest = number(float(result.plane.min()))
-    return f"The path ends at {number(float(result.loss))}, the lowest place on this grid has {lowest}"
+    return f"The path ends at {number(float(result.loss))}, the minimum on this grid is {lowest}"
 
 
 def _digit(values: np.ndarray) -> float:
