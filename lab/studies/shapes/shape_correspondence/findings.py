@@ -5,10 +5,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from lab.studies.contract import Comparison
 from lab.words import number, percent
 
 from .pictures import TERMS
 
+ERROR = Comparison(
+    "error", "mean geodesic error in %",
+    {
+        "error": "the final map", "error_map": "the unrefined map", "error_solved": "the map solved from features",
+        "error_nearest": "nearest features", "error_waves": "wave kernel signatures",
+    },
+    ours="error",
+)
 _CLOSE = 5.0  # %, of the errors that count as close
 
 
@@ -39,7 +48,8 @@ def _near(correct: xr.DataArray) -> float:
 def _correct(result: xr.Dataset) -> str:
     near = {str(way): _near(result.correct.sel(way=way)) for way in result.way.values}
     ours = [way for way in near if way not in ("random", "best map")]
-    told = [f"{way} {percent(near[way])}" for way in dict.fromkeys((ours[-1], "nearest", "best map")) if way in near]
+    shown = {way: "the true map" if way == "best map" else way for way in dict.fromkeys((ours[-1], "nearest", "best map"))}
+    told = [f"{name} {percent(near[way])}" for way, name in shown.items() if way in near]
     at = float(result.threshold.sel(threshold=_CLOSE, method="nearest"))
     return f"Within an error of {at:g}%: {', '.join(told)}"
 
@@ -78,7 +88,7 @@ def _spectrum(result: xr.Dataset) -> str:
 
 def _sizes(result: xr.Dataset) -> str:
     best, features = _off(result.floor_by[-1]), _off(result.map_by[-1])
-    told = f"With {int(result['size'][-1])} the best map is {best} off, that of the features {features}"
+    told = f"With {int(result['size'][-1])} the error of the true map is {best}, of the features' map {features}"
     if "zoom_error" not in result:
         return told
     return f"{told}; sharpened to {int(result.zoom_size[-1])}, {_off(result.zoom_error[-1])}"
@@ -97,7 +107,7 @@ def _weights(result: xr.Dataset) -> str:
     if not seen.mean() > 0:
         return "No direction sees a difference"
     most = number(seen[0] / seen.mean(), 2)
-    return f"The best direction sees {most} times the mean, and weighs {number(float(result.weight[0]), 3)} times the mean"
+    return f"The first direction sees {most} times the mean, and weighs {number(float(result.weight[0]), 3)} times the mean"
 
 
 def _film(result: xr.Dataset) -> str:

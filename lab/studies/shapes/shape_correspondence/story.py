@@ -2,11 +2,11 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import ERROR, FINDS
 from .presets import LEARNED
 
 STORY = Story(
-    "Two poses of one figure, and no labels: what is the same on both is found from how heat spreads on each.",
+    "Points of two poses of one figure are matched without labels, by the eigenfunctions of the Laplacian of each surface.",
     hero=("matched", "errors"),
     moves=("k", "zoom"),
     steps=(
@@ -26,7 +26,7 @@ STORY = Story(
     groups=(
         Group("What is compared", "The same heat flows on both: eigenfunctions correspond, up to signs and order.",
               ("functions", "spectrum")),
-        Group("The map", "The best map of as many eigenfunctions is off by {floor:.2g}%.",
+        Group("The map", ERROR.finding,
               ("map", "best", "correct", "sizes")),
         Group("Sliced transport", "One direction is a sort; the mean over many is a distance.", ("sliced", "weights")),
         Group("As it is learned", "What is left of the terms: bijectivity {bijectivity:.3g}, orthogonality "
@@ -34,7 +34,9 @@ STORY = Story(
         Group("What it hangs on", "With this weight of transport the map is off by {error_map:.3g}%, features by "
               "{error_nearest:.3g}%.", ("crossing", "variants")),
     ),
-    says=("The correspondence is off by {error:.2g}% in the mean.", "The best map of as many by {floor:.2g}%."),
+    says=("The functional map of the true correspondence has an error of {floor:.2g}%.",),
     finds=FINDS,
+    compares=(ERROR,),
+    repeats=(),
     question="Which point of one body is which of the other?",
 )
