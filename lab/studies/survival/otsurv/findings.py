@@ -36,9 +36,9 @@ def _kinds(result: xr.Dataset) -> str:
     if mass[most] - mass[least] < 1e-6:
         return "All kinds count alike"
     if sweeping.parameters(result)["pooling"] == "ot":
-        return f"{percent(mass[least])} of {names[least]} is pooled, the least; {percent(mass[most])} of {names[most]}"
+        return f"{percent(mass[least])} of {names[least]} is pooled, up to {percent(mass[most])} of {names[most]}"
     low, high = (number(mass[at], 2) for at in (least, most))
-    return f"{names[least].capitalize()} weighs {low}, the least; {names[most]} weighs {high}"
+    return f"{names[least].capitalize()} weighs {low}, {names[most]} {high}"
 
 
 def _training(result: xr.Dataset) -> str:
@@ -64,7 +64,7 @@ def _schedule(result: xr.Dataset) -> str:
 def _tail(result: xr.Dataset) -> str:
     most = [(float(values[0]), lam) for lam, values in sorted(by_use(result).items())]
     told = [f"{percent(share)} at λ = {lam:g}" for share, lam in dict.fromkeys((most[0], most[-1]))]
-    return f"The most used prototype of a bag takes {', '.join(told)}"
+    return f"The largest prototype of a bag takes {', '.join(told)}"
 
 
 def _folds(result: xr.Dataset) -> str:

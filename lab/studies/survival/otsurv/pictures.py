@@ -245,8 +245,8 @@ PICTURES = Pictures(
             "any.", _training, where=_trained),
     Picture("schedule", "Growth of the pooled share", "ρ at the beginning of each epoch: first only the patches that fit.",
             _schedule, needs=("plan",), where=_trained),
-    Picture("tail", "Long tail of prototypes", "Sorted masses of the prototypes, mean over bags: a low price λ lets a few "
-            "prototypes take most; dashed: all alike.", _tail, along={"lam": (0.01, 0.1, 1.0, 10.0)},
+    Picture("tail", "Long tail of prototypes", "Sorted masses of the prototypes, mean over bags: a low price λ concentrates "
+            "the mass on a few prototypes; dashed: equal masses.", _tail, along={"lam": (0.01, 0.1, 1.0, 10.0)},
             needs=("mass",), **_OT),
     Picture("folds", "C-index by fold", "Each point is a fold that the model was not trained on; box: quartiles. Differences "
             "smaller than the spread mean nothing.", _folds, along={"pooling": _POOLINGS, "fold": _all_folds},

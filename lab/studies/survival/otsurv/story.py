@@ -5,7 +5,7 @@ from lab.studies.contract import Group, Step, Story
 from .findings import FINDS
 
 STORY = Story(
-    "A bag of a thousand patches becomes a few prototypes by a plan of transport, and what fits none of them can be left out.",
+    "A transport plan pools a bag of patches into a few prototypes; patches that fit no prototype can be left out.",
     hero=("slide", "km"),
     moves=("share", "rho"),
     steps=(
@@ -13,7 +13,7 @@ STORY = Story(
              "Untrained it orders {cindex:.0%} of the pairs right, trained {before.cindex:.0%}.",
              lambda before, after: after.cindex < before.cindex),
         Step("Is transport needed, or does a mean do?", {"pooling": "mean"},
-             "With a mean over all patches {cindex:.3f}, with transport {before.cindex:.3f}: on these bags much the same.",
+             "The C-index is {cindex:.3f} with a mean over all patches and {before.cindex:.3f} with transport (one seed).",
              lambda before, after: abs(after.cindex - before.cindex) < 0.1),
         Step("What is left out when only a part is pooled?", {"data": "artefact-bags", "rho": 0.5, "share": 0.4},
              "Artefacts, more than any kind of tissue; the C-index of the test is {cindex:.3f}.",
@@ -28,7 +28,7 @@ STORY = Story(
               "{cindex:.3f} in the test.", ("training", "schedule")),
     ),
     says=(
-        "Of the kind of patch that fits the prototypes least, {least_pooled:.0%} is pooled.",
+        "The smallest pooled fraction of any kind of patch is {least_pooled:.0%}.",
         "High and low risk differ by a log-rank χ² of {chi2:.3g}.",
     ),
     measure="least_pooled",
