@@ -167,7 +167,7 @@ def _epochs(result: xr.Dataset) -> str:
     if not np.isfinite(last).all():
         return "Some trainings did not end an epoch"
     best, fewest, others, plain = _best(result, last)
-    after = f"After {result.sizes['epoch']} epochs"
+    after = f"One seed: after {result.sizes['epoch']} epochs"
     if plain in best:
         return f"{after} no term takes fewer evaluations than {plain}: {fewest}"
     names = " and ".join(best) if len(best) <= 2 else f"{len(best)} of {result.sizes['term']} terms"
@@ -177,19 +177,20 @@ def _epochs(result: xr.Dataset) -> str:
 def _bars(result: xr.Dataset) -> str:
     best, fewest, others, plain = _best(result, result.nfe)
     if plain in best:
-        return f"No term takes fewer evaluations at prediction than {plain}: {fewest}"
+        return f"One seed: no term takes fewer evaluations at prediction than {plain}: {fewest}"
     train = result.nfe_train.sel(term=best)
-    name = best[int(train.values.argmin())]
-    share = float(train.min() / result.nfe_train.sel(term=plain))
-    return f"{name} takes {percent(fewest / others)} of {plain}'s evaluations at prediction, {percent(share)} in training"
+    name = " and ".join(best) if len(best) <= 2 else f"{len(best)} terms"
+    share = float(train.max() / result.nfe_train.sel(term=plain))
+    used = f"{name} take{'s' * (len(best) == 1)} {percent(fewest / others)} of {plain}'s evaluations"
+    return f"{used}, {'' if len(best) == 1 else '≤ '}{percent(share)} in training (one seed)"
 
 
 def _pareto(result: xr.Dataset) -> str:
     ordered = result.sortby("strength")
     nfe, right, strength = ordered.nfe.values, ordered.accuracy.values, ordered.strength.values
     least = int(np.lexsort((-right, nfe))[0])
-    at = f"λ₀ = {strength[least]:g} takes fewest evaluations, {nfe[least]:.0f}, right in {right[least]:.1%}"
-    return f"{at}; λ₀ = {strength[0]:g} takes {nfe[0]:.0f}, right in {right[0]:.1%}" if least else at
+    at = f"One seed: λ₀ = {strength[least]:g} takes the fewest evaluations, {nfe[least]:.0f} ({right[least]:.1%} right)"
+    return f"{at}; λ₀ = {strength[0]:g} takes {nfe[0]:.0f} ({right[0]:.1%})" if least else at
 
 
 def _straighten(result: xr.Dataset) -> str:

@@ -6,7 +6,7 @@ from .findings import FINDS
 from .presets import DIGITS, STIFF
 
 STORY = Story(
-    "A solver knows at each step how wrong it is and how stiff the field is; a field that is trained with that becomes cheap.",
+    "A solver estimates its error and the stiffness of the field at each step; both can be added to the training loss.",
     hero=("steps", "plane"),
     moves=("mu", "share", "tolerance"),
     steps=(
@@ -24,15 +24,15 @@ STORY = Story(
              lambda before, after: after.slope_held > 0.1 and after.slope_through < -0.1
              and abs(after.slope_through - after.slope_apart) < 1e-3),
         Step("What does a classifier do that was trained with it?", DIGITS,
-             "It is right in {accuracy:.1%} of the tests with {nfe:.0f} evaluations; right by work, below, has the same "
-             "without the term.",
+             "One seed: its accuracy is {accuracy:.1%} with {nfe:.0f} evaluations of the field; the picture Right by work also "
+             "shows the training without the term.",
              lambda before, after: after.nfe <= 25 and after.accuracy > 0.95, look="flow"),
     ),
     groups=(
         Group("What the solver knows", "{accepted:.0f} steps were accepted, {rejected:.0f} rejected; {edge:.0%} are at the "
               "edge of stability.", ("errors", "edge", "stiffness", "solution", "work", "tolerances")),
-        Group("Trained to be cheap", "With the solver's error in the loss the same answers cost half of the evaluations, until "
-              "the term is too strong.", ("pareto", "epochs", "bars", "straighten")),
+        Group("Trained to be cheap", "One training per term: a term in the loss changes the evaluations and the accuracy.",
+              ("pareto", "epochs", "bars", "straighten")),
         Group("What the paper does not say", "The term is trained by a slope that is not its own, and may have the other "
               "sign.", ("slopes",)),
         Group("One training", "R_E = {reg_E:.3g} and R_S = {reg_S:.3g} of the solution that is seen now.",
