@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from lab.numerics.statistics import mean_interval
 from lab.words import number, percent
 
 from .pictures import sorted_shares, there, trained
@@ -70,13 +71,15 @@ def _groups(result: xr.Dataset) -> str:
 
 
 def _scores(result: xr.Dataset) -> str:
-    mean = {name: float(np.nanmean(runs.macro_acc.values)) for name, _, runs in trained(result)}
-    order = sorted(mean, key=lambda name: -mean[name])
-    first = f"{percent(mean[order[0]], 3)}"
-    if len(order) == 1:
-        return f"The mean accuracy of {order[0]} is {first}"
-    second = "k-means" if "k-means" in order[1:] else order[1]
-    return f"{order[0]} has the highest mean accuracy, {first}; {second} has {percent(mean[second], 3)}"
+    of = {name: mean_interval(runs.macro_acc.values) for name, _, runs in trained(result)}
+    order = sorted(of, key=lambda name: -of[name].mean)
+    first, count = of[order[0]], result.sizes["seed"]
+    tied = [name for name in order if count > 1 and of[name].high >= first.low] or order[:1]
+    if len(tied) > 1:
+        span = f"{percent(of[tied[-1]].mean, 3)} to {percent(first.mean, 3)}"
+        return f"{' and '.join(filter(None, [', '.join(tied[:-1]), tied[-1]]))} tie for the highest accuracy, {span}"
+    begun = f"{'' if count > 1 else 'One seed: '}{order[0]} has the highest mean accuracy, {percent(first.mean, 3)}"
+    return f"{begun}; {order[1]} has {percent(of[order[1]].mean, 3)}" if len(order) > 1 else begun
 
 
 def _steps(result: xr.Dataset) -> str:

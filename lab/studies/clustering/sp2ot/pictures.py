@@ -203,8 +203,8 @@ PICTURES = Pictures(
             why="all samples are labelled"),
     Picture("sizes", "Sizes by algorithm", "Sorted sizes of clusters against those of the classes (dashed).", _sizes,
             along={"algorithm": _METHODS}, needs=("cluster_mass", "class_share")),
-    Picture("groups", "Frequent and rare classes", "Accuracy in the most frequent 30% of the classes, the middle, and the "
-            "rarest 30%, after training.", _groups, along={"algorithm": _METHODS, "epochs": _epochs}, needs=("group_acc",)),
+    Picture("groups", "Frequent and rare classes", "Accuracy after training in the frequent 30% of the classes, the "
+            "middle, and the rare 30%.", _groups, along={"algorithm": _METHODS, "epochs": _epochs}, needs=("group_acc",)),
     Picture("scores", "Scores over seeds", "The mean over seeds, its 95% interval, and each seed (small), which has other "
             "samples and another k-means to begin with.", _scores,
             along={"seed": range(5), "algorithm": _METHODS, "epochs": _before_and_after}, needs=_SCORES),

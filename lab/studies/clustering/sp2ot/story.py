@@ -5,7 +5,7 @@ from lab.studies.contract import Group, Step, Story
 from .findings import FINDS
 
 STORY = Story(
-    "Label the confident samples first and leave the sizes of clusters free: then frequent classes do not drown rare ones.",
+    "A partial transport plan labels the confident samples first; the sizes of clusters are free at a price.",
     hero=("curriculum", "masses"),
     moves=("rho", "lam"),
     steps=(
