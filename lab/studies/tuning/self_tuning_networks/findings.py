@@ -3,9 +3,22 @@
 import numpy as np
 import xarray as xr
 
+from lab.studies.contract import Comparison
 from lab.words import number, percent
 
+SEARCH = Comparison(
+    "search", "validation loss",
+    {
+        "val_best": "the self-tuning network", "rival_least": "the selected run of the others",
+        "rival_median": "their median run",
+    },
+    ours="val_best", best_at=None,
+)
 _LOST = "All starts were lost"
+
+
+def searched(result: xr.Dataset) -> str:
+    return SEARCH.finding(result) or "The others hold their hyperparameters, or follow a schedule, for the same number of steps"
 
 
 def _ends(values: xr.DataArray) -> np.ndarray:
@@ -21,7 +34,7 @@ def _valley(result: xr.Dataset) -> str:
     begun = np.interp(result.lam.values[0, :, 0], result.strength.values, result.valley.values).max() / least - 1
     above = float(result.excess) / 100
     ended = f"ends {percent(above)} above it" if np.isfinite(above) else "is lost"
-    return f"The worst start, which begins {percent(begun)} above the lowest point, {ended}"
+    return f"Starts begin up to {percent(begun)} above the minimum; the one with the largest loss {ended}"
 
 
 def _losses(result: xr.Dataset) -> str:
@@ -40,7 +53,7 @@ def _plain(result: xr.Dataset) -> str:
     i, j = np.unravel_index(result.plain.values.argmin(), result.plain.shape)
     best = np.array([result.strength[i], result.other[j]])
     begun, ended = (np.linalg.norm(where - best, axis=1).max() for where in (result.lam.values[0], ends))
-    return f"In λ the starts end within {max(ended, 0.1):.1f} of the least, having begun up to {begun:.1f} from it"
+    return f"In λ the starts end within {max(ended, 0.1):.1f} of the minimum, having begun up to {begun:.1f} from it"
 
 
 def _grid(result: xr.Dataset) -> str:
@@ -48,19 +61,14 @@ def _grid(result: xr.Dataset) -> str:
     i, j = np.unravel_index(np.nanargmin(least), least.shape)
     held = f"{number(float(result.first[i]), 2)} and {number(float(result.second[j]), 2)}"
     own = np.nanmin(result.val_loss.values)
-    return f"Held hyperparameters are best at {held}, with {number(least[i, j], 3)}; tuned ones reach {number(own, 3)}"
-
-
-def _rivals(result: xr.Dataset) -> str:
-    own, best = (float(np.nanmin(result[name].values)) for name in ("val_loss", "rival_val"))
-    return f"What tunes itself reaches {number(own, 3)}, the best of {result.sizes['rival']} others {number(best, 3)}"
+    return f"Fixed values have a minimum of {number(least[i, j], 3)} at {held}; tuned ones reach {number(own, 3)}"
 
 
 def _errors(result: xr.Dataset) -> str:
     slope, weights = (_ends(result[name]) for name in ("jac_error", "weight_error"))
     if not slope.size or not weights.size:
         return _LOST
-    return f"In the worst start the slope ends {percent(slope.max())} off, the weights {percent(weights.max())}"
+    return f"At the end errors are at most {percent(slope.max())} of the slope and {percent(weights.max())} of the weights"
 
 
 def _scales(result: xr.Dataset) -> str:
@@ -74,7 +82,7 @@ def _scales(result: xr.Dataset) -> str:
 def _gates(result: xr.Dataset) -> str:
     best = float(result.known_lam)
     open_ = [np.interp(best, result.strength.values, gate) for gate in result.gates.transpose("unit", "strength").values]
-    return f"At the best λ, {number(best, 3)}, gates are open from {percent(min(open_))} to {percent(max(open_))}"
+    return f"At the optimal λ, {number(best, 3)}, gates are open from {percent(min(open_))} to {percent(max(open_))}"
 
 
 def _by_scale(result: xr.Dataset) -> str:
@@ -108,5 +116,5 @@ def _by_rate(result: xr.Dataset) -> str:
 
 FINDS = {
     "valley": _valley, "losses": _losses, "plain": _plain, "errors": _errors, "scales": _scales, "gates": _gates,
-    "by_scale": _by_scale, "by_entropy": _by_entropy, "by_rate": _by_rate, "rivals": _rivals, "grid": _grid,
+    "by_scale": _by_scale, "by_entropy": _by_entropy, "by_rate": _by_rate, "rivals": SEARCH.finding, "grid": _grid,
 }

@@ -175,19 +175,19 @@ def _over_rate(result: xr.Dataset) -> Any:
 
 PICTURES = Pictures(
     Picture("schedules", "Schedules of hyperparameters", "Each line a training of its own; they run into one.", _schedules),
-    Picture("response", "The best response, and what stands for it", "Grey: what is left of the weights under each penalty. "
+    Picture("response", "The optimal weights and their approximation", "Grey: what is left of the weights under each penalty. "
             "Short lines: what each training knows of it, as far as two scales.", _response, needs=("curve",), plays="cycle"),
     Picture("losses", "Validation loss", "Of each start, from light (low) to dark, without regularization.", _losses),
-    Picture("valley", "Down the validation loss", "Of the best response, which no training computes.", _valley,
+    Picture("valley", "Down the validation loss", "Loss of the exactly optimal weights, which no training computes.", _valley,
             needs=("valley",), plays="cycle"),
-    Picture("plain", "Over both strengths", "Colours: what is known; lines: ways of the starts to the least.", _plain,
+    Picture("plain", "Over both strengths", "Colours: what is known; lines: paths of the starts to the minimum.", _plain,
             needs=("plain",)),
     Picture("grid", "Over a grid of trainings", "Each square a training of its own with its two hyperparameters held; lines: "
             "ways of the starts, each in one training.", _grid, needs=("by_two",)),
-    Picture("rivals", "Beside others of the same length", "The best so far: blue what tunes itself; others hold or follow "
-            "their hyperparameters.", _rivals, needs=("rival_val",)),
+    Picture("rivals", "Beside others of the same length", "Minimum so far: blue, the self-tuning network; others hold or "
+            "follow their hyperparameters.", _rivals, needs=("rival_val",)),
     Picture("scales", "Scales of the perturbation", "Validation shrinks them, the entropy holds them up.", _scales),
-    Picture("errors", "Is the response right?", "Against the best response and its true slope, where tuning is.", _errors,
+    Picture("errors", "Is the response right?", "Relative to the optimal weights and their derivative.", _errors,
             needs=("jac_error",)),
     Picture("gates", "Why gates", "A linear network answers a penalty by gates that are sigmoids of its logarithm, one for "
             "each principal axis: strong axes close late.", _gates, needs=("gates",)),
@@ -196,6 +196,6 @@ PICTURES = Pictures(
             needs=("lam", "begin", "known_lam")),
     Picture("by_entropy", "How much entropy?", "The scale at the end, and how far the response's slope is off.", _over_entropy,
             along={"entropy": (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)}, needs=("sigma_end", "slope_off")),
-    Picture("by_rate", "How fast?", "The worst start at the end, by the rate of tuning: too slow does not arrive.", _over_rate,
+    Picture("by_rate", "How fast?", "Largest excess of all starts at the end, by the tuning rate.", _over_rate,
             along={"hyper_rate": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)}, needs=("excess",)),
 )

@@ -2,11 +2,12 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import FINDS, SEARCH, searched
 from .presets import DIGITS, NARROW, WIDE
 
 STORY = Story(
-    "Started anywhere, hyperparameters run into one schedule within one training: weights that know how they would answer.",
+    "Within one training, hyperparameters from several initial values converge to one schedule: the weights learn their "
+    "response to hyperparameters.",
     hero=("response", "schedules"),
     moves=("sigma", "hyper_rate", "entropy"),
     steps=(
@@ -30,13 +31,13 @@ STORY = Story(
              lambda before, after: after.accuracy_end > 0.95 and after.val_best < 0.16, look="schedules"),
     ),
     groups=(
-        Group("Down what is never computed", "The worst start ends {excess:.2g}% above the least validation loss.",
+        Group("Down what is never computed", "All starts end within {excess:.2g}% of the minimum validation loss.",
               ("valley", "losses", "plain")),
         Group("Is the response right?", "At the end its slope is off by {slope_off:.1%} at most.",
               ("errors", "scales", "gates")),
         Group("What it hangs on", "Perturbations must be seen, and no larger than a line fits.",
               ("by_scale", "by_entropy", "by_rate")),
-        Group("Beside a search", "Others hold their hyperparameters, or follow a schedule, for the same number of steps.",
+        Group("Compared with a search", searched,
               ("rivals", "grid")),
     ),
     says=(
@@ -44,5 +45,7 @@ STORY = Story(
         "Perturbations have the scale {sigma_end:.2g}.",
     ),
     finds=FINDS,
+    compares=(SEARCH,),
+    repeats=(),
     question="Can one tune while one trains?",
 )
