@@ -31,7 +31,7 @@ STORY = Story(
              lambda before, after: after.accuracy_end > 0.95 and after.val_best < 0.16, look="schedules"),
     ),
     groups=(
-        Group("Down what is never computed", "All starts end within {excess:.2g}% of the minimum validation loss.",
+        Group("Down what is never computed", "The largest excess over the minimum validation loss is {excess:.2g}%.",
               ("valley", "losses", "plain")),
         Group("Is the response right?", "At the end its slope is off by {slope_off:.1%} at most.",
               ("errors", "scales", "gates")),
