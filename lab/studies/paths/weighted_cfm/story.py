@@ -45,6 +45,7 @@ STORY = Story(
         "wrong.",
     ),
     finds=FINDS,
+    measure="npe_weighted",
     compares=(W2SQ, BENDING),
     repeats=("default", "best"),
     question="Can weights replace optimal transport couplings?",
