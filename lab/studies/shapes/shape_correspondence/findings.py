@@ -88,7 +88,7 @@ def _spectrum(result: xr.Dataset) -> str:
 
 def _sizes(result: xr.Dataset) -> str:
     best, features = _off(result.floor_by[-1]), _off(result.map_by[-1])
-    told = f"With {int(result['size'][-1])} the error of the true map is {best}, of the features' map {features}"
+    told = f"Error with {int(result['size'][-1])}: true map {best}, features' map {features}"
     if "zoom_error" not in result:
         return told
     return f"{told}; sharpened to {int(result.zoom_size[-1])}, {_off(result.zoom_error[-1])}"
