@@ -47,6 +47,9 @@ def _two(means):
     return diffusion.Exact(Mixture(jnp.array([0.4, 0.6]), means, jnp.array([0.3, 0.2])))
 
 
+SCALES = jnp.asarray(0.8), jnp.asarray(0.6)
+
+
 def _points(rng, n=3, d=2):
     return rng.normal(size=(n, d))
 
@@ -183,7 +186,7 @@ TABLE = {
     "Guided": Entry(
         (
             _case(
-                lambda means, w, x: diffusion.Guided(_two(means), _two(-2 * means), w)(x, 0.8, 0.6),
+                lambda means, w, x: diffusion.Guided(_two(means), _two(-2 * means), w)(x, *SCALES),
                 {"means": lambda rng: _points(rng, 2), "w": 1.5, "x": _points},
             ),
         )
@@ -203,7 +206,7 @@ TABLE = {
                             Mixture([0.4, 0.6], means, jnp.stack([covariance, 2 * covariance])), operator, noise
                         )
                     ),
-                    made(jax.tree.map(lambda each: each[0], made.given(y)))(x, 0.8, 0.6),
+                    made(jax.tree.map(lambda each: each[0], made.given(y)))(x, *SCALES),
                 )[1],
                 {
                     "means": lambda rng: _points(rng, 2),
@@ -347,10 +350,10 @@ TABLE = {
     "spectra.fit": Entry(
         (
             _case(
-                spectra.fit,
+                lambda power, radius: spectra.fit(power, jnp.append(0.0, radius)),  # radii are not negative
                 {
                     "power": np.array([9.0, 3.0, 1.4, 0.6, 0.31, 0.2]),
-                    "radius": np.array([0.0, 0.5, 1.0, 1.9, 3.0, 4.5]),
+                    "radius": np.array([0.5, 1.0, 1.9, 3.0, 4.5]),
                 },
                 tolerance=1e-3,
             ),

@@ -92,7 +92,18 @@ def _gates(rng):
     return rng.dirichlet(np.ones(3), 4)
 
 
-TABLE = {  # what lab.ot lists of these modules
+TABLE = {
+    "vertex_gap": Entry(
+        (
+            _case(
+                lambda cost: ot.vertex_gap(ot.Problem(cost, np.full(3, 1 / 3), np.full(3, 1 / 3))),
+                (),
+                {"cost": "the second vertex jumps, and linear programs are solved on the host"},
+                cost=(3, 3),
+            ),
+        ),
+        also={"problem": "cost"},
+    ),  # what lab.ot lists of these modules
     "bures": Entry(
         (
             _case(
@@ -511,7 +522,7 @@ _MODULES = {
         (
             _case(
                 lambda cost, a, b, lp, gamma: bounds.bounds(_problem(cost, a, b), lp, gamma, 2),
-                ("a", "b", "lp", "gamma"),
+                ("b", "lp", "gamma"),
                 moves=_MOVES,
                 **_OF_PROBLEM,
                 lp=_positive,
