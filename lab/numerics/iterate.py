@@ -18,7 +18,7 @@ Both return a ``Run`` and both give bitwise the same iterates.
 import enum
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -282,23 +282,32 @@ def with_derivative(function: Callable, same: Callable) -> Callable:
     Returns:
         a function of the same arguments.
     """
-    made = jax.custom_jvp(function)
 
-    def rule(given: tuple, moved: tuple) -> tuple:
+    def called(*given: Any) -> Any:
         leaves, shape = jax.tree.flatten(given)
-        moves = jax.tree.leaves(moved, is_leaf=lambda leaf: isinstance(leaf, SymbolicZero))
-        places = [i for i, move in enumerate(moves) if not isinstance(move, SymbolicZero)]
+        arrays = [i for i, leaf in enumerate(leaves) if eqx.is_array_like(leaf)]  # functions, for one, are none
 
-        def of(*some: Any) -> Any:  # the others have no tangent: 0 times an infinite slope would be NaN
-            filled = list(leaves)
+        def whole(places: list[int], some: Sequence[Any], others: Sequence[Any]) -> Any:
+            filled = list(others)
             for i, leaf in zip(places, some, strict=True):
                 filled[i] = leaf
-            return same(*jax.tree.unflatten(shape, filled))
+            return jax.tree.unflatten(shape, filled)
 
-        return jax.jvp(of, tuple(leaves[i] for i in places), tuple(moves[i] for i in places))
+        made = jax.custom_jvp(lambda *some: function(*whole(arrays, some, leaves)))
 
-    made.defjvp(rule, symbolic_zeros=True)
-    return made
+        def rule(primals: tuple, tangents: tuple) -> tuple:
+            moved = [i for i, move in enumerate(tangents) if not isinstance(move, SymbolicZero)]
+            others = jax.tree.leaves(whole(arrays, primals, leaves))
+
+            def of(*some: Any) -> Any:  # the others have no tangent: 0 times an infinite slope would be NaN
+                return same(*whole([arrays[i] for i in moved], some, others))
+
+            return jax.jvp(of, tuple(primals[i] for i in moved), tuple(tangents[i] for i in moved))
+
+        made.defjvp(rule, symbolic_zeros=True)
+        return made(*(leaves[i] for i in arrays))
+
+    return called
 
 
 def differentiable_while(keep_going: Callable, body: Callable, carry: Any, most: int) -> Any:
