@@ -77,8 +77,8 @@ CASES = {
     "rule Volume": lambda v: rules.sample(KEY, rules.Volume(5, v / 2), BASIS).weights,
     "rule Conditioned": lambda v: rules.sample(KEY, rules.Conditioned(rules.Independent(9), v * 0.8, 9), BASIS).weights,
     "diverse": lambda v: sampling.diverse(KEY, X, 2, length_scale=v).weights,
-    "stability.critical": lambda v: stability.critical(MODES, v).value,
-    "stability.growth": lambda v: stability.growth(MODES, v, 0.1).value,
+    "stability.critical": lambda v: stability.critical(MODES, v / 2).value,
+    "stability.growth": lambda v: stability.growth(MODES, v / 2, 0.1).value,
     "clustering": lambda v: clustering.sp2ot(PROBLEM, ot.Entropic(v), ALIKE, rho=v / 2, lam=v, strength=v).plan,
     "survival": lambda v: survival.OTPooling(2, 2, KEY)(X, jnp.ones(6, bool), survival.Transport(v / 2, v, v)).vectors,
 }
