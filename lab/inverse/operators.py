@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab import precision
 from lab.numerics import random
-from lab.numerics.differentiation import refuse_derivative
+from lab.numerics.differentiation import held_constant, refuse_derivative
 from lab.numerics.jit import jit
 
 type Shape = tuple[int, ...]
@@ -385,7 +385,7 @@ def _(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
 @jit
 def _top(made: Linear) -> tuple[Array, Array]:
     dtype = jnp.result_type(float)
-    made = jax.lax.stop_gradient(made)
+    made = held_constant(made)
 
     def improve(carry):
         x, value, _, count = carry
