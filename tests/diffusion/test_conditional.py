@@ -77,7 +77,7 @@ def test_what_does_not_fit_is_refused(made):
     with pytest.raises(ValueError, match=r"a matrix \(m, 4\) is needed"):
         conditional(PRIOR, np.ones((2, 3)), 0.1)
     for noise in (0.0, -1.0, np.nan):
-        with pytest.raises(ValueError, match="one standard deviation above 0"):
+        with pytest.raises(ValueError, match="noise must be greater than 0"):
             conditional(PRIOR, A, noise)
     with pytest.raises(ValueError, match="positive definite"):
         conditional(Mixture([1.0], [[0.0, 0.0]], [[[1.0, 2.0], [2.0, 1.0]]]), np.eye(2), 0.1)
