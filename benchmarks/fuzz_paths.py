@@ -299,7 +299,7 @@ def quadratic(rng: Rng) -> None:
         close(flow(z), z @ grown[:2, :2].T + grown[:2, 2], 1e-8)
     close(flow(z[0]), flow(z)[0], 1e-12)
     pde = ("wave", "heat", "hamilton-jacobi")[kind]
-    close(potentials.residual(pde, z[0], potentials.derivatives(u, jnp.asarray(z[0]), t), c), 0.0, 1e-8)
+    close(potentials.residual(pde, jnp.asarray(z[0]), potentials.derivatives(u, jnp.asarray(z[0]), t), c), 0.0, 1e-8)
     close(u.log_density_change(t), -np.linalg.slogdet(np.asarray(flow.matrix))[1], 1e-8)
     refused("z", flow, [np.ones(3), np.ones((2, 3))][rng.integers(2)])
     refused(
@@ -552,7 +552,7 @@ def geodesics(rng: Rng) -> None:
 def corruptions(rng: Rng) -> None:
     power, tau = np.exp(rng.normal(size=4)), np.sort(rng.uniform(0, 1, 5))[::-1]
     found = shortest.shortest(power.tolist(), tau.tolist())
-    close(found.signal * power + found.noise, power[None] ** tau[:, None], 1e-9)
+    close(found.signal * power[None] + found.noise, power[None] ** tau[:, None], 1e-9)
     close(found.signal + found.noise, np.ones((5, 4)), 1e-9)
     close(np.cumprod(found.alpha, axis=0), found.signal, 1e-9)
     outcome = back.outcome(power.tolist(), found, "none")

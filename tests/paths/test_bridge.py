@@ -46,7 +46,7 @@ def test_refusals():
         bridge.fit(paths.standard(1), paths.standard(1), 0.0)
     with pytest.raises(ValueError, match="give a key"):
         bridge.fit(paths.standard(2), paths.standard(2), 1.0)
-    with pytest.raises(ValueError, match="the coefficients have shape"):
+    with pytest.raises(ValueError, match="coefficients has shape"):
         paths.ExpPolynomial(jnp.zeros((2, 2)))
 
 
