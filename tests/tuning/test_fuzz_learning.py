@@ -1,12 +1,17 @@
-"""The smallest fuzz of ode, tuning, policy, valuation, survival and clustering: one problem of each check."""
+"""The fuzz of the fields that learn, choose and value at its smallest size, as the command runs it: its checks hand over arrays of NumPy."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from benchmarks import fuzz_learning
+from benchmarks.fuzz_learning import CHECKS
 
 
 @pytest.mark.slow
 def test_one_problem_of_each_check_holds():
-    found = fuzz_learning.main(problems=1)
-    assert found["problems"] == len(fuzz_learning.CHECKS)
-    assert found["failed"] == 0, found
+    command = [sys.executable, "-m", "benchmarks.fuzz_learning", "--problems", str(len(CHECKS))]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert json.loads(done.stdout.splitlines()[-1])["failed"] == 0, done.stdout + done.stderr
