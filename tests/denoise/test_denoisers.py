@@ -235,7 +235,7 @@ def test_laws_are_denoisers():
     yours = denoise.denoiser(lambda x, sigma: x / (1 + sigma[:, None, None, None] ** 2), SHAPE)
     close(yours(X, jnp.asarray([0.5, 1.0, 2.0])), X / (1 + jnp.asarray([0.25, 1, 4])[:, None]))
     assert denoise.denoiser(yours, SHAPE) is yours
-    with pytest.raises(TypeError, match=r"makes NumPy arrays of what it is given: write it with jax\.numpy"):
+    with pytest.raises(TypeError, match=r"converts its arguments to NumPy arrays: write it with jax\.numpy"):
         denoise.denoiser(lambda x, sigma: np.tanh(np.asarray(x)), SHAPE)(X, 1.0)
 
 
