@@ -1,4 +1,4 @@
-"""The fuzz of the fields that learn, choose and value at its smallest size, as the command runs it: its checks hand over arrays of NumPy."""
+"""The smallest fuzz, run as the command: its checks hand over arrays of NumPy."""
 
 import json
 import subprocess
