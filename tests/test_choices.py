@@ -12,7 +12,7 @@ import pytest
 from lab.choices import check_choice, choices
 
 # a name for people, a place in a tree, words of a sentence
-FREE = {"name", "names", "what", "path", "needed"}
+FREE = {"name", "names", "what", "path", "needed", "message", "remedy", "other"}
 COMPUTE = (
     *"ot paths denoise sampling stability survival clustering inverse ode shapes valuation".split(),
     *"policy traffic tuning numerics".split(),

@@ -60,7 +60,7 @@ def test_float32_is_taken_as_it_is(door):
         lambda: sampling.legendre(3),
         lambda: sampling.finite(NARROW),
         lambda: sampling.diverse(jax.random.key(0), NARROW, 2),
-        lambda: sampling.ensembles.spectrum(np.eye(3)),
+        lambda: sampling.ensembles.spectrum(np.eye(3, dtype=np.float32)),
         lambda: stability.critical(stability.modes(jnp.eye(3)), 1.0),
         lambda: studies.find("sparse-ot")().run(),
     ],

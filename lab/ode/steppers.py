@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from lab.choices import chosen
 from lab.ode.tableaus import Tableau, pair
 
 _SHORT = 256  # numbers of a vector whose length is one sum with that of others
@@ -69,6 +70,7 @@ def norms(*vectors: Array) -> tuple[Array, ...]:
     return tuple(root((vector**2).sum()) for vector in vectors)
 
 
+@chosen
 class RungeKutta(eqx.Module):
     """A step of an embedded pair.
 

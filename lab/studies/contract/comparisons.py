@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
+from lab.choices import chosen
 from lab.inputs import listed
 from lab.store import shipped
 from lab.words import number, percent
@@ -83,6 +84,7 @@ class Standing(NamedTuple):
         return self.seeds == 0 or self.seeds >= FEWEST
 
 
+@chosen
 @dataclass(frozen=True)
 class Comparison:
     """One quantity, of all methods.
