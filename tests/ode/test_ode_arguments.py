@@ -20,7 +20,7 @@ def decay(t, y):
         ),
         ("field returns a tuple", lambda: ode.solve(lambda t, y: (y, y), [1.0, 2.0], h0=0.1)),
         ("field cannot be called", lambda: ode.solve(lambda t, y: y @ jnp.ones((3, 3)), [1.0, 2.0])),
-        ("pair|method|name = 'euler'", lambda: ode.RungeKutta(decay, "euler")),
+        ("tableau = 'euler'", lambda: ode.RungeKutta(decay, "euler")),
         ("k = 0 is not allowed", lambda: ode.derivative(decay, 0)),
         ("k = 0 is not allowed", lambda: ode.bending(decay, 0)),
         ("finite", lambda: ode.amplification(ode.TSIT5, [np.nan])),
