@@ -106,7 +106,7 @@ SPARSE = "studies/ot/sparse_ot"
     ("path", "edits"),
     [
         (f"{SPARSE}/pictures.py", [('"plan", "Plan", "mass from', '"plan", "The plan", "the mass from')]),
-        (f"{SPARSE}/claims.py", [("CLAIMS = (", "CLAIMS = () and (")]),
+        (f"{SPARSE}/claims.py", [("CLAIMS = one_run(", "CLAIMS = () and one_run(")]),
         (f"{SPARSE}/presets.py", [("PRESETS", "PRESETS: tuple")]),
         (f"{SPARSE}/story.py", [("STORY = ", "STORY = None or ")]),
         (

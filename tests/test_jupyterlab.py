@@ -7,12 +7,13 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from waiting import LIMIT, wait
 
 pytestmark = [pytest.mark.browser, pytest.mark.notebook]
 
@@ -78,18 +79,18 @@ def server(folder, tmp_path_factory):
         process = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *words], env=os.environ | own, stdout=log, stderr=log
         )
-    address, until = f"http://127.0.0.1:{port}", time.monotonic() + 60
-    while True:
-        try:
-            urllib.request.urlopen(f"{address}/api/status", timeout=1).close()
-            break
-        except OSError:
-            assert process.poll() is None, (home / "log").read_text()
-            assert time.monotonic() < until, "JupyterLab did not come up"
-            time.sleep(0.2)
+    address = f"http://127.0.0.1:{port}"
+
+    def up():
+        assert process.poll() is None, (home / "log").read_text()
+        with suppress(OSError):
+            urllib.request.urlopen(f"{address}/api/status", timeout=10).close()
+            return True
+
+    wait(up)
     yield address
     process.terminate()
-    process.wait(20)
+    process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,7 @@ class Notebook:
             made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
             nbformat.write(made, self.path)
         self.page = browser.new_page(viewport={"width": 1440, "height": 1200})
+        self.page.set_default_timeout(1000 * LIMIT)
         self.wrong, self.outside = [], []
         self.page.on("console", lambda m: self.wrong.append(m.text.split("\n")[0]) if m.type == "error" else None)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
@@ -124,10 +126,8 @@ class Notebook:
 
     def open(self):
         self.page.goto(self._address)
-        self.page.wait_for_function("window.jupyterapp?.shell.currentWidget?.context?.isReady", timeout=60_000)
-        self.page.wait_for_function(
-            "jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'", timeout=60_000
-        )
+        self.page.wait_for_function("window.jupyterapp?.shell.currentWidget?.context?.isReady")
+        self.page.wait_for_function("jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'")
 
     def _note(self, request):
         parts = urlsplit(request.url)
@@ -137,9 +137,9 @@ class Notebook:
     def command(self, name, **arguments):
         self.page.evaluate("([name, given]) => { jupyterapp.commands.execute(name, given) }", [name, arguments])
 
-    def run_all(self, seconds=120.0):
+    def run_all(self):
         self.command("notebook:run-all-cells")
-        self.until(self.is_done, seconds)
+        self.until(self.is_done)
 
     def run(self, at):
         """Run one cell."""
@@ -160,12 +160,8 @@ class Notebook:
             }"""
         )
 
-    def until(self, what, seconds=60.0):
-        end = time.monotonic() + seconds
-        while not (value := what()):
-            assert time.monotonic() < end, f"waited in vain; wrong: {self.wrong[:5]}"
-            self.page.wait_for_timeout(50)
-        return value
+    def until(self, what):
+        return wait(what, lambda: self.page.wait_for_timeout(50), self.wrong)
 
     def save(self):
         """Save, and give what is in the file."""
@@ -241,7 +237,7 @@ def open_notebook(browser, server, folder):
 def test_the_live_page_is_whole_and_survives_a_reload(open_notebook):
     seen = open_notebook("live", LIVE)
     seen.run_all()
-    seen.until(lambda: len(seen.cards()) == 6 and min(seen.cards()) > 3, 180)
+    seen.until(lambda: len(seen.cards()) == 6 and min(seen.cards()) > 3)
     slider = seen.page.locator("input[type=range][name=gamma]")
     slider.focus()
     seen.page.keyboard.press("ArrowRight")
@@ -256,7 +252,7 @@ def test_the_live_page_is_whole_and_survives_a_reload(open_notebook):
     assert not seen.page.locator(".lab-still").is_visible()
     assert 10_000 < len(json.dumps(seen.outputs()[-1])) < 200_000  # a still picture, and not the page
     seen.open()
-    seen.until(lambda: len(seen.cards()) == 6 and min(seen.cards()) > 3, 180)
+    seen.until(lambda: len(seen.cards()) == 6 and min(seen.cards()) > 3)
     assert seen.page.locator("input.box[name=gamma]").input_value() == moved
     assert not seen.page.locator(".lab-still").is_visible()
     assert seen.overhang() < 0
@@ -325,7 +321,7 @@ def test_what_a_page_was_told_does_not_come_back(open_notebook, folder):
     ]  # with a picture of equal scales
     seen = open_notebook("equal", cells)
     seen.run_all()
-    seen.until(lambda: seen.page.locator(".bk-Figure").count() >= 3, 90)
+    seen.until(lambda: seen.page.locator(".bk-Figure").count() >= 3)
     slider = seen.page.locator("input[type=range][name=gamma]")
     for _ in range(3):
         slider.focus()

@@ -77,7 +77,10 @@ def real(
         array = array.astype(jnp.result_type(float) if dtype is None else dtype)
     if finite and not isinstance(array, Tracer):
         _check_range(name, np.asarray(array), low, high, strict)
-    return placed(np.asarray(array, dtype)) if isinstance(array, np.ndarray) else jnp.asarray(array, dtype)
+    if isinstance(array, Tracer):
+        return jnp.asarray(array, dtype)
+    with jax.ensure_compile_time_eval():  # known values stay known inside `jit`
+        return placed(np.asarray(array, dtype)) if isinstance(array, np.ndarray) else jnp.asarray(array, dtype)
 
 
 def refuse_foreign_gradient(name: str, value: Any) -> None:

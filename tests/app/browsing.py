@@ -3,7 +3,6 @@
 import logging
 import shutil
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import panel as pn
+from waiting import LIMIT, wait
 
 from lab.app import theme, wire
 
@@ -21,14 +21,6 @@ class Log:
 
     outside: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
-
-
-def wait(condition: Callable[[], Any], seconds: float = 60.0) -> None:
-    """Until ``condition()``; fails loudly."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.02)
 
 
 @contextmanager
@@ -52,6 +44,7 @@ def open_page(app: Callable[[], Any], width: int = 1440, scheme: str = "light") 
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": width, "height": 900})
+            page.set_default_timeout(1000 * LIMIT)
             page.on("request", lambda request: _note(request.url, log))
             page.on("requestfailed", lambda request: log.wrong.append(f"failed: {request.url}"))
             page.on("console", lambda m: log.wrong.append(m.text) if m.type == "error" else None)

@@ -217,7 +217,7 @@ def _live_recipe():
 def test_in_the_browser(tmp_path, width, scheme):
     with open_page(_live_tab, width, scheme) as (page, log):
         image = page.locator(".page:not(.stale) img")
-        image.wait_for(timeout=30_000)
+        image.wait_for()
         assert image.bounding_box()["width"] == pytest.approx(3.25 * 96, abs=1)  # print size
         for turn in range(2):  # the same file twice
             with page.expect_download() as coming:
@@ -227,7 +227,7 @@ def test_in_the_browser(tmp_path, width, scheme):
             assert figures.read_recipe(path)["figure"]["picture"] == "iterates"
         page.get_by_role("radio", name="SVG").click()
         page.get_by_role("radio", name="text").click()
-        page.get_by_text("6.75 × ").wait_for(timeout=30_000)
+        page.get_by_text("6.75 × ").wait_for()
         assert image.bounding_box()["width"] == pytest.approx(6.75 * 96, abs=1)
         with page.expect_download() as coming:
             page.get_by_text("Download the figure").click()

@@ -31,11 +31,11 @@ def test_prices_and_tags_are_text():
 @pytest.mark.browser
 def test_formulas_are_read_as_written_where_what_sets_them_does_not_come():
     with open_page(lambda: pn.Column(mathematics(Halving.mathematics))) as (page, _):
-        page.locator(".mathematics mjx-container svg").first.wait_for(timeout=20_000)
+        page.locator(".mathematics mjx-container svg").first.wait_for()
         asked = []
         page.route("**/bokeh-mathjax*", lambda route: (asked.append(route.request.url), route.abort()))
         page.reload()
-        page.locator(".mathematics em").first.wait_for(timeout=20_000)
+        page.locator(".mathematics em").first.wait_for()
         assert [url.rpartition("/")[2].partition("?")[0] for url in asked] == ["bokeh-mathjax.min.js"]
         assert page.locator(".mathematics mjx-container").count() == 0
         assert any(r"\(" in text for text in page.locator(".mathematics p").all_inner_texts())
@@ -53,7 +53,7 @@ def test_it_is_drawn_without_asking_anyone_else(late):
         return column
 
     with open_page(app) as (page, log):
-        page.locator(".mathematics mjx-container svg").first.wait_for(timeout=20_000)
+        page.locator(".mathematics mjx-container svg").first.wait_for()
         assert page.locator(".mathematics mjx-container").count() == 3
         assert page.locator(".mathematics mjx-container[display=true]").count() == 1
         assert page.locator(".mathematics svg path").count() > 20

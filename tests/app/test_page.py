@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from waiting import LIMIT, wait
 
 pytestmark = pytest.mark.browser
 
@@ -60,14 +61,13 @@ def process(tmp_path_factory):
     ]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     process = subprocess.Popen(command, env=environment, text=True, **pipes)
-    until = time.monotonic() + 60
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
+
+    def up():
         assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < until, "the server did not come up"
-        time.sleep(0.1)
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait(up)
     yield process
     process.kill()
     process.wait()
@@ -95,6 +95,7 @@ class Visit:
     def __init__(self, browser, server, path, width=1440, scheme="light"):
         self.context = browser.new_context(viewport={"width": width, "height": 1240}, color_scheme=scheme)
         self.page = self.context.new_page()
+        self.page.set_default_timeout(1000 * LIMIT)
         self.wrong, self.outside, self.received = [], [], []
         self.page.on("console", lambda m: self.wrong.append(m.text) if m.type == "error" else None)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
@@ -113,12 +114,8 @@ class Visit:
         if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "127.0.0.1":
             self.outside.append(request.url)
 
-    def until(self, what, seconds=60.0):
-        end = time.monotonic() + seconds
-        while not (value := what()):
-            assert time.monotonic() < end, f"waited in vain; wrong: {self.wrong}"
-            self.page.wait_for_timeout(20)
-        return value
+    def until(self, what):
+        return wait(what, lambda: self.page.wait_for_timeout(20), self.wrong)
 
     def settled(self):
         self.until(lambda: self.page.locator(".strip").count() and re.match("Done in|From the store", self.says()))
@@ -230,7 +227,7 @@ def test_stop_is_felt_at_once_and_keeps_the_best_so_far(visit):
     seen.until(lambda: re.match(r"Running.*iteration \d+ of at most 2000", seen.says()))
     seen.until(lambda: seen.page.locator("svg.spark").count())
     seen.page.get_by_role("button", name="Stop").click()
-    seen.until(lambda: "Stopped after" in seen.says(), seconds=10)
+    seen.until(lambda: "Stopped after" in seen.says())
     seen.until(lambda: "stopped" in seen.page.locator(".strip .warn b").all_inner_texts())  # another part of the page
     assert "stopped on request" in seen.bars()[-1]
 

@@ -7,7 +7,7 @@ from unittest import mock
 
 import jax
 import pytest
-from waiting import soon
+from waiting import wait
 
 from lab.app import runner
 from lab.app.runner import RUN, SWEEP, Abandoned, Lane, Runner, Turn
@@ -33,7 +33,7 @@ def test_the_lane_serves_by_priority_then_arrival(patient):
 
         threads.append(threading.Thread(target=work))
         threads[-1].start()
-        soon(lambda: len(lane._waiting) == len(threads))
+        wait(lambda: len(lane._waiting) == len(threads))
     lane.leave(held)
     for thread in threads:
         thread.join(2)
@@ -101,7 +101,7 @@ def test_what_compiles_after_a_report_is_said_where_it_takes_long(gate, monkeypa
         return "done"
 
     direct().submit(work, stage=stages.append, done=answers.append)
-    soon(lambda: answers and timers[-1].cancel.called)
+    wait(lambda: answers and timers[-1].cancel.called)
     assert told == [0, ["running"], ["running", "compiling", "running"]]
     assert all(each.cancel.called for each in timers)
     assert stages == told[-1]  # and nothing once it is over
@@ -126,7 +126,7 @@ def test_what_is_told_of_compiling_may_compile(gate, monkeypatch):
         return "done"
 
     direct().submit(work, stage=stage, done=answers.append)
-    soon(lambda: answers)
+    wait(lambda: answers)
     assert stages == ["compiling", "running"]
 
 
@@ -144,10 +144,10 @@ def test_a_run_is_done_while_another_page_compiles(gate, patient):
     assert compiling.wait(10)
     for number in range(3):
         other.submit(lambda report: number, done=answers.append)  # noqa: B023
-        soon(lambda: len(answers) == number + 1)  # noqa: B023
+        wait(lambda: len(answers) == number + 1)  # noqa: B023
     assert stages == ["compiling"]
     gate.set()
-    soon(lambda: len(answers) == 4)
+    wait(lambda: len(answers) == 4)
     assert answers == [0, 1, 2, "compiled"]
 
 
@@ -166,9 +166,9 @@ def test_a_step_without_a_report_does_not_hold_up_others(gate, priority):
     assert begun.wait(10)
     for each in others:
         each.submit(lambda report: None, done=lambda _: done.append("other"))
-    soon(lambda: done == ["other", "other"])
+    wait(lambda: done == ["other", "other"])
     gate.set()
-    soon(lambda: done[-1] == "stuck")
+    wait(lambda: done[-1] == "stuck")
 
 
 def test_few_compile_at_a_time_and_nothing_twice(gate, patient, monkeypatch):
@@ -184,10 +184,10 @@ def test_few_compile_at_a_time_and_nothing_twice(gate, patient, monkeypatch):
             return name
 
         each.submit(work, programs=tokens[name], done=done.append)
-        soon(lambda: len(begun) + len(runner._device._waiting) == len(runners[: runners.index(each) + 1]))  # noqa: B023
+        wait(lambda: len(begun) + len(runner._device._waiting) == len(runners[: runners.index(each) + 1]))  # noqa: B023
     assert begun == ["a", "b"]
     gate.set()
-    soon(lambda: len(done) == 4)
+    wait(lambda: len(done) == 4)
     assert sorted(done) == names
     assert all(runner.knows(token) for token in tokens.values())
 
@@ -202,13 +202,13 @@ def test_who_waits_for_what_it_needs_itself_is_told_that_it_compiles(gate, monke
 
     for number in range(2):
         direct().submit(compiles, programs=needed[number], done=done.append)
-    soon(lambda: len(begun) == 2)
+    wait(lambda: len(begun) == 2)
     for number, stages in enumerate(told):
         direct().submit(lambda report: None, programs=needed[number], stage=stages.append, done=done.append)
-    soon(lambda: all(told))
+    wait(lambda: all(told))
     assert told == [["compiling"], ["compiling"], ["queued"]]
     gate.set()
-    soon(lambda: len(done) == 5)
+    wait(lambda: len(done) == 5)
 
 
 def test_who_moves_on_does_not_wait_for_what_was_being_compiled(gate, patient):
@@ -222,11 +222,11 @@ def test_who_moves_on_does_not_wait_for_what_was_being_compiled(gate, patient):
     page.submit(compiles, programs=object(), done=done.append)
     assert begun.wait(10)
     page.submit(lambda report: "next", done=done.append)
-    soon(lambda: done == ["next"])
+    wait(lambda: done == ["next"])
     page.submit(compiles, programs=object(), done=done.append)  # of one page only one compiles
-    soon(lambda: len(runner._device._waiting) == 1)
+    wait(lambda: len(runner._device._waiting) == 1)
     assert page.stop() is False  # and Stop is felt while it waits
-    soon(lambda: not runner._device._waiting)
+    wait(lambda: not runner._device._waiting)
 
 
 def test_what_waits_behind_runs_takes_no_thread_from_them(gate, patient):
@@ -244,7 +244,7 @@ def test_an_answer_that_is_there_waits_for_nobody(gate, patient):
     one, other, done = direct(), direct(), []
     one.submit(lambda report: gate.wait(20))
     other.submit(lambda report: "computed", ready=lambda: "kept", done=done.append)
-    soon(lambda: done == ["kept"])
+    wait(lambda: done == ["kept"])
 
 
 def test_a_run_overtakes_what_stands_behind_runs():

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from waiting import soon
+from waiting import wait
 
 from lab import datasets
 from lab.app import calm, controls, runner
@@ -21,11 +21,8 @@ from lab.studies.contract import as_text
 Gradual = load_file(Path(__file__).with_name("gradual.py"))[0]
 
 
-def settled(session, seconds=20.0):
-    until = time.monotonic() + seconds
-    while session.busy and time.monotonic() < until:
-        time.sleep(0.005)
-    assert not session.busy
+def settled(session):
+    wait(lambda: not session.busy)
     return session
 
 
@@ -63,7 +60,7 @@ def test_for_a_browser_that_is_on_its_way_nothing_is_computed_but_what_is_held_i
     settled(made)
     assert not made.from_store
     made.keep()
-    soon(lambda: made.kept == "kept")
+    wait(lambda: made.kept == "kept")
     made.close()
     other = Session(Gradual)
     other.prepare()
@@ -200,7 +197,7 @@ def test_stop_keeps_the_best_so_far(session):
 
 def test_what_was_stopped_or_has_failed_can_be_run_again(session):
     def stopped():
-        soon(lambda: session.progress is not None)
+        wait(lambda: session.progress is not None)
         session.stop()
         settled(session)
         return float(session.result.total)
@@ -269,7 +266,7 @@ def swept(session):
     got = []
     calls = {"progress": lambda at: None, "done": got.append, "failed": got.append}
     known = session.sweep(Gradual.pictures.against_gamma, wait=0.0, calls=calls)
-    soon(lambda: known is not None or got, 60.0)
+    wait(lambda: known is not None or got)
     return got[0] if known is None else known
 
 
@@ -304,7 +301,7 @@ def test_what_may_be_kept_is_looked_for_and_not_said_to_compile(session, gate, m
     assert (session.busy, session.stage) == (True, "reading")
     assert controls.words(session) == "Looking for what is kept"
     gate.set()
-    soon(lambda: session.stage in ("running", "compiling"))
+    wait(lambda: session.stage in ("running", "compiling"))
     settled(session)
     assert session.fresh
 

@@ -372,7 +372,7 @@ def test_the_button_of_a_page_hands_the_file_over(monkeypatch):
     monkeypatch.setattr("lab.app.share_tab.share", lambda study, file, report: share(study, file, **few, report=report))
     tab._button._pressed({})
     assert not tab._button.ready
-    wait(lambda: handed, 300.0)
+    wait(lambda: handed)
     assert handed[0][0] == "shared.html"
     assert "lab reproduce shared.html" in handed[0][1].decode()
     assert said[-1].startswith("Saved as shared.html")

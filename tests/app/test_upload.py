@@ -186,7 +186,7 @@ def test_in_the_browser(tmp_path, monkeypatch):
         many = _clouds(m=300_000)  # in two pieces
         assert len(many) > 4 * 2**20
         chooser.set_input_files([{"name": "mine.npz", "mimeType": "application/octet-stream", "buffer": many}])
-        page.get_by_text("Took mine.npz").wait_for(timeout=30_000)
+        page.get_by_text("Took mine.npz").wait_for()
         assert session.data.arrays["x"].shape == (300_000, 2)
         page.get_by_text("Draw points").click()
         use = page.get_by_role("button", name="Use these points")

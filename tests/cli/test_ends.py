@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from waiting import wait
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 
@@ -31,13 +31,6 @@ def marked(mark):
     return found
 
 
-def until(condition, seconds):
-    end = time.monotonic() + seconds
-    while not (found := condition()) and time.monotonic() < end:
-        time.sleep(0.1)
-    return found
-
-
 @contextmanager
 def lab(*words, **env):
     """A command of the lab in a process of its own; afterwards nothing of it may be there."""
@@ -54,8 +47,8 @@ def lab(*words, **env):
     )
     try:
         yield process, lambda: marked(mark.encode())
-        process.wait(20)
-        assert until(lambda: not marked(mark.encode()), 10), marked(mark.encode())
+        process.wait()
+        wait(lambda: not marked(mark.encode()))
     finally:
         for pid in marked(mark.encode()):
             with suppress(ProcessLookupError):
@@ -79,7 +72,7 @@ def test_worker_processes_end_with_their_sweep(kind, sweeping, tmp_path):
     with lab(*words, "local:1", **env) as (process, there):
         assert process.stdout.readline().startswith("slower: 30 power")
         before = (tmp_path / "computed").stat().st_size  # what was measured
-        assert until(lambda: (tmp_path / "computed").stat().st_size > before, 30)
+        wait(lambda: (tmp_path / "computed").stat().st_size > before)
         assert len(there()) >= 2
         process.send_signal(getattr(signal, kind))
 
@@ -92,8 +85,8 @@ def test_jobs_end_with_their_sweep(sweeping, tmp_path, monkeypatch):
     (slurm.folder / "hold").touch()
     words, env = sweeping
     with lab(*words, "slurm", "--workers", "2", **env, **slurm.env) as (process, _):
-        assert until(lambda: len(slurm.jobs) == 2, 60)
-        assert until(lambda: "2 pending" in process.stdout.readline(), 20)
+        wait(lambda: len(slurm.jobs) == 2)
+        wait(lambda: "2 pending" in process.stdout.readline())
         process.send_signal(signal.SIGHUP)
         assert process.wait(20) == 128 + signal.SIGHUP
     assert slurm.cancelled == ["101", "102"]
@@ -107,13 +100,13 @@ def test_kernels_end_with_the_notebooks(kind, tmp_path):
         "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
     }
     with lab("notebook", "--no-browser", "--port", "0", **env) as (process, there):
-        (place,) = until(lambda: [*(tmp_path / "runtime").glob("jpserver-*.json")], 60)
-        until(place.read_text, 5)
+        (place,) = wait(lambda: [*(tmp_path / "runtime").glob("jpserver-*.json")])
+        wait(place.read_text)
         request = urllib.request.Request(
             json.loads(place.read_text())["url"] + "api/kernels?token=here", b"{}", {"Content-Type": "application/json"}
         )
-        assert until(lambda: answers(request), 30)
-        assert until(lambda: len(there()) >= 2, 10)
+        wait(lambda: answers(request))
+        wait(lambda: len(there()) >= 2)
         process.send_signal(getattr(signal, kind))
 
 
@@ -125,6 +118,6 @@ def answers(request):
 def test_a_server_ends(tmp_path):
     with lab("serve", "--port", "0", LAB_HOME=str(tmp_path)) as (process, _):
         place = process.stdout.readline().split()[-1]
-        assert until(lambda: answers(f"{place}/liveness"), 30)
+        wait(lambda: answers(f"{place}/liveness"))
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0

@@ -163,7 +163,7 @@ def test_whole_numbers_and_what_is_no_event_or_bin():
             "bin is 4 for bag 1, but .* from 0 to 3",
         ),
         (lambda: losses.nll(logits, jnp.asarray([0, -1, 1]), jnp.asarray(event)), "bin is -1 for bag 1"),
-        (lambda: losses.nll(logits, jnp.asarray([0, 1, 1]), jnp.asarray(event), alpha=2.0), "alpha = 2.0"),
+        (lambda: losses.nll(logits, jnp.asarray([0, 1, 1]), jnp.asarray(event), alpha=2.0), "alpha = 2 is not allowed"),
         (lambda: losses.bin_of(real[1], jnp.asarray([2.0, 1.0])), "must lie above the one before"),
     ):
         with pytest.raises(ValueError, match=sentence):
