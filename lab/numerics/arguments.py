@@ -64,7 +64,7 @@ def real(
         array = value if isinstance(value, Tracer | jax.Array) else np.asarray(value)
     except Exception as error:
         raise TypeError(f"{name} must be an array of real numbers: {type(value).__name__} is not supported") from error
-    if array.dtype.kind not in "fiub" and not jnp.issubdtype(array.dtype, jnp.floating):
+    if _letter(array) not in "fiub" and not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(f"{name} has type {array.dtype}: an array of real numbers is needed")
     if shape is not None:
         fits = array.ndim == len(shape) and all(
@@ -191,6 +191,11 @@ def _is_floating(value: Any) -> bool:
     return hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jnp.floating)
 
 
+def _letter(array: Any) -> str:
+    """The kind of an array's type; that of random keys has none."""
+    return getattr(array.dtype, "kind", "key")
+
+
 def _array(name: str, value: Any, kind: Any, allowed: Range, dtype: Any) -> Any:
     if kind.dtype is Float:
         of = None if _is_floating(value) else dtype
@@ -202,7 +207,7 @@ def _array(name: str, value: Any, kind: Any, allowed: Range, dtype: Any) -> Any:
         found = value if isinstance(value, Tracer | jax.Array) else np.asarray(value)
     except Exception as error:
         raise TypeError(f"{name} must be an array of {what}: {type(value).__name__} is not supported") from error
-    if found.dtype.kind not in letters:
+    if _letter(found) not in letters:
         raise TypeError(f"{name} has type {found.dtype}: an array of {what} is needed")
     return placed(found)
 

@@ -375,7 +375,9 @@ def _point_map(c_xy: Array, functions_x: Array, functions_y: Array) -> Array:
 
 @arrays()
 def nearest_features(features_x: Float[Array, "nx c"], features_y: Float[Array, "ny c"]) -> Int[Array, " ny"]:
-    """From Y to X, to the most similar of the features of unit norm.
+    """Map each vertex of Y to the vertex of X with the most similar feature of unit norm.
+
+    A row of zeros has similarity 0 to every other, as in ``soft``.
 
     Raises:
         ValueError: shapes that do not fit, or values that are not finite.
@@ -386,7 +388,12 @@ def nearest_features(features_x: Float[Array, "nx c"], features_y: Float[Array, 
 
 @jit
 def _nearest_features(features_x: Array, features_y: Array) -> Array:
-    return nearest(unit_rows(features_y), unit_rows(features_x)).index[:, 0]
+    x, y = unit_rows(features_x), unit_rows(features_y)
+    # The nearest row is the most similar one if all rows of X have norm 1: one more coordinate completes a row of zeros.
+    short = (features_x**2).sum(axis=1) < _TINY**2
+    rest = jnp.where(short, jnp.sqrt(jnp.maximum(1 - (x**2).sum(axis=1), 0)), 0)
+    x = jnp.concatenate([x, rest[:, None]], axis=1)
+    return nearest(jnp.pad(y, ((0, 0), (0, 1))), x).index[:, 0]
 
 
 @chosen

@@ -37,6 +37,8 @@ def test_lists_take_the_type_of_the_arrays_beside_them():
         (([1.0],), "x has shape"),
         (([[1.0, np.nan]],), r"x\[0, 1\] = nan"),
         ((["a"],), "x"),
+        ((jax.random.key(0),), "x has type key"),
+        (([[1.0, 2.0]], None, jax.random.key(0)), "k has type key"),
         (([[1.0, 2.0]], [1.0, 2.0]), "y has shape .* n = 1"),
         (([[1.0, 2.0]], None, [0.5]), "k has type"),
         (([[1.0, 2.0]], None, None, [1]), "mask has type"),

@@ -158,6 +158,12 @@ def test_dirichlet_is_that_of_the_laplacian():
 # -- correspondences ---------------------------------------------------------------------------------------------------
 
 
+def test_a_feature_of_zeros_is_similar_to_none():
+    x = jnp.array([[0.0, 0.0], [1.0, 2.0], [-1.0, 0.0]])
+    np.testing.assert_array_equal(fm.nearest_features(x, jnp.array([[1.0, 0.0]])), [1])  # cosines 0, 0.45 and -1
+    np.testing.assert_array_equal(fm.nearest_features(x, jnp.array([[0.5, -3.0]])), [0])  # 0, -0.9 and -0.2
+
+
 def test_soft():
     rows = fm.soft(FX, FY)
     assert rows.shape == (NX, NY)
