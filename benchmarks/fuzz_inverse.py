@@ -288,6 +288,158 @@ def samples(rng):
     refused("sigma", denoise.start, KEY, 2, 3, -1.0)
 
 
+def nonlinear(rng):
+    """Magnitudes of a padded spectrum, clipped exposures and blurred light by NumPy; chains of operators."""
+    x, gain, gamma = rng.uniform(-1, 1, SHAPE), rng.uniform(0.2, 4), rng.uniform(1, 3)
+    frame = np.pad(x, [(0, 0), (2, 2), (2, 2)])
+    close(inverse.PhaseRetrieval(SHAPE)(x), np.abs(np.fft.fft2(frame, norm="ortho")), 1e-10)
+    close(inverse.Clip(SHAPE, gain)(x.tolist()), np.clip(gain * x, -1, 1), 1e-12)
+    blur = inverse.Blur(SHAPE, rng.random((3, 3)) / 9 + 0.01)
+    light = np.maximum((x + 1) / 2, 1e-3) ** gamma
+    wanted = 2 * np.maximum(np.asarray(blur(light)), 1e-3**gamma) ** (1 / gamma) - 1
+    close(inverse.LinearLightBlur(blur, gamma)(x), wanted, 1e-9)
+    first, after = inverse.Dense(rng.normal(size=(16, 16)), SHAPE), rng.normal(size=(3, 16))
+    chain = inverse.Dense(after, (16,)) @ first
+    close(chain.matrix(), after @ np.asarray(first.matrix()), 1e-12)
+    assert inverse.adjoint_error(chain) < 1e-10
+    close((inverse.Clip((16,), gain) @ first)(x), np.clip(gain * np.asarray(first(x)), -1, 1), 1e-12)
+    a = rng.normal(size=(3, 16))
+    own = inverse.operator(lambda x: jnp.asarray(a) @ x.ravel(), SHAPE, linear=True)
+    close(own.matrix(), a, 1e-12)
+    close(own.adjoint(np.ones(3)).ravel(), a.sum(axis=0), 1e-12)
+    match rng.integers(6):
+        case 0:
+            refused("oversampling", inverse.PhaseRetrieval, SHAPE, rng.choice([0.5, -1, np.nan]))
+        case 1:
+            refused("gain", inverse.Clip, SHAPE, [np.nan, np.inf, [1.0, 2.0]][rng.integers(3)])
+        case 2:
+            refused("gamma", inverse.LinearLightBlur, blur, rng.choice([0, -1, np.nan]))
+        case 3:
+            refused("linear", inverse.operator, lambda x: x**2, SHAPE, linear=True)
+        case 4:
+            refused("adjoint", inverse.operator, lambda x: 2 * x, SHAPE, linear=True, adjoint=lambda y: 3 * y)
+        case 5:
+            refused("x", chain, [np.ones(5), x[0]][rng.integers(2)])
+
+
+def scaled(rng):
+    """Keys' kernel, widened by the factor, by loops."""
+    by, x = int(rng.choice([1, 2, 4])), rng.normal(size=SHAPE)
+
+    def keys(d):
+        d = np.abs(d)
+        near, far = 1.5 * d**3 - 2.5 * d**2 + 1, -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
+        return np.where(d <= 1, near, np.where(d < 2, far, 0))
+
+    w = keys((np.arange(4)[None] + 0.5) / by - (np.arange(4 // by)[:, None] + 0.5))
+    w /= w.sum(axis=1, keepdims=True)
+    close(inverse.bicubic(SHAPE, by)(x)[0], w @ x[0] @ w.T, 1e-6)
+    close(inverse.average(SHAPE, by)(x)[0], x[0].reshape(4 // by, by, 4 // by, by).mean(axis=(1, 3)), 1e-12)
+    refused("by", (inverse.bicubic, inverse.average)[rng.integers(2)], SHAPE, [0, -2, 1.5, True][rng.integers(4)])
+    refused("divided", (inverse.bicubic, inverse.average)[rng.integers(2)], SHAPE, 3)
+
+
+def restored(rng):
+    """Euler's steps of a linear field, and the exact field of pairs, by NumPy."""
+    steps, z, end = int(rng.integers(1, 6)), rng.normal(size=(3, 2)), rng.normal(size=2)
+    found = inverse.restore(lambda t, z: jnp.asarray(end) - z, z, steps)
+    close(found.end, end + (1 - 1 / steps) ** steps * (z - end), 1e-10)
+    x, star = rng.normal(size=(2, 5, 2))
+    noise, least, t = rng.uniform(0.1, 1), rng.uniform(0, 0.1), rng.uniform(0, 0.9)
+    field = inverse.PairFlow(jnp.asarray(x), jnp.asarray(star), noise, least)
+    width = max((1 - t) * noise, least)
+    w = softmax(-((z[:, None] - t * x - (1 - t) * star) ** 2).sum(axis=2) / (2 * width**2), axis=1)
+    close(field(t, jnp.asarray(z)), (w @ x - z) / (1 - t), 1e-8)
+    match rng.integers(5):
+        case 0:
+            refused("steps", inverse.restore, field, z, [0, -1, 1.5][rng.integers(3)])
+        case 1:
+            refused("noise", inverse.PairFlow, jnp.asarray(x), jnp.asarray(star), [0.0, -1.0, np.nan][rng.integers(3)])
+        case 2:
+            refused("star", inverse.PairFlow, jnp.asarray(x), jnp.asarray(star[:2]), noise)
+        case 3:
+            refused("t", field, [1.0, 2.0, np.nan][rng.integers(3)], jnp.asarray(z))
+        case 4:
+            refused("z", inverse.restore, field, [z[0], "text"][rng.integers(2)], steps)
+
+
+def volumes(rng):
+    """Slices are denoised alone; MBIR is finite and has the words that it is given."""
+    flat = denoise.denoiser(lambda x, sigma: x / (1 + sigma**2), (1, 2, 2))
+    prior, x = inverse.Slices(flat, 3), rng.normal(size=(2, 12))
+    sigma = rng.uniform(0.1, 2)
+    close(prior(x, sigma), x / (1 + sigma**2), 1e-12)
+    given = inverse.problem(inverse.Identity((3, 2, 2)), rng.normal(size=(3, 2, 2)), 0.1)
+    method = inverse.MBIR(lam=rng.uniform(0, 0.1), steps=4)
+    assert np.isfinite(inverse.solve(given, prior, method, seeds=2).x).all()
+    close(method.levels(), np.geomspace(20, 0.01, 4), 1e-12)
+    refused("slices", inverse.Slices, flat, [0, -1][rng.integers(2)])
+    name, value = (
+        ("steps", 1),
+        ("admm", -1),
+        ("inner", -1),
+        ("sigma_min", -1.0),
+        ("sigma_max", np.nan),
+        ("lam", -1.0),
+        ("rho", 0.0),
+        ("corrector", "x"),
+        ("snr", np.nan),
+    )[rng.integers(9)]
+    refused(name, lambda: inverse.solve(given, prior, inverse.MBIR(**({"steps": 4} | {name: value}))))
+
+
+def machines(rng):
+    """Patch machines by loops over all positions, masks from the covariance, streams and choices by level."""
+    pixels, x, sigma = _images(rng), rng.normal(size=(2, 16)), 10 ** rng.uniform(-0.5, 0.7)
+    flat, images = pixels.reshape(6, 16), denoise.Images(pixels)
+    boundary = ("circular", "zero", "edge", "reflect")[rng.integers(4)]
+    mode = {"circular": "wrap", "zero": "constant", "edge": "edge", "reflect": "reflect"}[boundary]
+
+    def patches(image):
+        wide = np.pad(image.reshape(4, 4), 1, mode=mode)
+        return np.stack([wide[i : i + 3, j : j + 3].ravel() for i in range(4) for j in range(4)])
+
+    known = np.concatenate([patches(image) for image in flat])
+    apart = ((np.stack([patches(one) for one in x])[:, :, None] - known) ** 2).sum(axis=3)
+    wanted = softmax(-apart / (2 * sigma**2), axis=2) @ flat.ravel()
+    equivariant = denoise.ELS(images, 3, boundary)
+    close(equivariant(x, sigma), wanted, 1e-7)
+    s = np.cov(flat.T)
+    w, theta = s @ np.linalg.inv(s + sigma**2 * np.eye(16)), rng.uniform(0.05, 0.9)
+    m = np.abs(w / np.sqrt(np.outer(np.diag(w), np.diag(w))))
+    local = denoise.PCALocality(images, denoise.spectrum(images), theta)
+    if np.abs(m / m.max() - theta).min() > 1e-9:
+        close(local(x, sigma), denoise.Masked(images, m >= theta * m.max())(x, sigma), 1e-8)
+    close(denoise.stream(local, x, sigma).x0, local(x, sigma), 1e-8)
+    optimal, narrow, edge = denoise.Optimal(images), denoise.LS(images, 1), 10 ** rng.uniform(-0.5, 0.7)
+    both = denoise.ByLevel([narrow, optimal], [edge])
+    close(both(x, sigma), (optimal if sigma > edge else narrow)(x, sigma), 1e-12)
+    levels = [0.5, 2.0]
+    made = denoise.calibrated(lambda p: denoise.LS(images, p), [1, 7], optimal, jnp.asarray(flat), levels, KEY)
+    assert made.values == [7, 7]  # the patch of all pixels is the optimal denoiser
+    close(made.errors[:, 1], np.zeros(2), 1e-12)
+    match rng.integers(8):
+        case 0:
+            refused("patch", denoise.ELS, images, int(rng.choice([0, 2, 9])))
+        case 1:
+            refused("boundary", denoise.ELS, images, 3, "x")
+        case 2:
+            refused("theta", denoise.PCALocality, images, local.spectrum, rng.choice([-0.1, 1.1, np.nan]))
+        case 3:
+            refused("edges", denoise.ByLevel, [narrow, optimal], [[], [np.nan], [1.0, 0.5]][rng.integers(3)])
+        case 4:
+            refused("sigma", denoise.stream, local, x, rng.choice([0, -1, np.nan]))
+        case 5:
+            refused("mask", denoise.Masked, images, [np.ones((3, 3)), np.full((16, 16), np.nan)][rng.integers(2)])
+        case 6:
+            wrong = [[], [np.nan], [-1.0], [0.0]][rng.integers(4)]
+            refused("sigmas", denoise.calibrated, lambda p: optimal, [1], optimal, jnp.asarray(flat), wrong, KEY)
+        case 7:
+            wrong = [flat[0], flat[:, :3], flat * np.nan][rng.integers(3)]
+            refused("images", denoise.calibrated, lambda p: optimal, [1], optimal, jnp.asarray(wrong), levels, KEY)
+    refused("values", denoise.calibrated, lambda p: optimal, [], optimal, jnp.asarray(flat), levels, KEY)
+
+
 CHECKS = {
     "inverse: operators, adjoint_error, radon": operators,
     "inverse.prepared": prepared,
@@ -304,6 +456,11 @@ CHECKS = {
     "denoise: spectrum, dense_spectrum, Wiener": spectra,
     "denoise: r2, mse, agreement, flex_crops": measures,
     "denoise: levels, sample, start": samples,
+    "inverse: Clip, PhaseRetrieval, LinearLightBlur, Composed, operator": nonlinear,
+    "inverse: bicubic, average": scaled,
+    "inverse: restore, PairFlow": restored,
+    "inverse: MBIR, Slices": volumes,
+    "denoise: ELS, PCALocality, ByLevel, calibrated, stream": machines,
 }
 
 

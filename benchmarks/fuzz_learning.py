@@ -8,9 +8,11 @@ must name it.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import equinox as eqx
+import gymnasium
 import jax
 import jax.numpy as jnp
 import lifelines
@@ -622,6 +624,180 @@ def labels(rng: Rng) -> None:
     invalid(rng, given, clustering.label, {"rho": [0.0, -1.0, 1.5, np.nan], "solver": ["x"]})
 
 
+# ---- what the others leave out -------------------------------------------------------------------------------------
+
+
+def aggregates(rng: Rng) -> None:
+    values, counted = rng.normal(size=6), rng.random(6) < 0.6
+    some = values[counted]
+    close(ode.aggregate(values.tolist(), counted.tolist(), "sum"), some.sum(), 1e-12)
+    close(ode.aggregate(values, counted, "mean"), some.mean() if some.size else 0, 1e-12)
+    close(ode.aggregate(values, counted, "max"), max(some.max(initial=0), 0), 1e-12)
+    field = Decay(jnp.asarray(rng.uniform(0.2, 3)))
+    t0, t1 = rng.uniform(-1, 1, 2)
+    found = ode.solve(field, [1.0], t0, t1, max_steps=32)
+    key = jax.random.key(int(rng.integers(1000)))
+    local = float(ode.local_error_of(found, key, t0, t1))
+    h, E = np.asarray(found.rows.h), np.asarray(found.rows.E)
+    at = abs(float(jax.random.uniform(key, ())) * (t1 - t0))
+    place = np.flatnonzero(np.asarray(found.rows.accepted))
+    place = place[np.searchsorted(np.cumsum(h[place]), at, side="right")]
+    close(local, E[place] * h[place], 1e-9)
+    given = {"values": values, "counted": counted, "how": "sum"}
+    invalid(rng, given, ode.aggregate, {"values": [values[0]], "counted": [counted[:2], values], "how": ["median"]})
+    given = {"steps": found, "key": key, "t0": t0, "t1": t1}
+    invalid(rng, given, ode.local_error_of, {"t0": [np.nan, [0.0, 1.0]], "t1": [np.inf, "x"]})
+
+
+def own_problems(rng: Rng) -> None:
+    """A quadratic problem written as one's own has the same slope; the random one has its closed-form minimum."""
+    seed = int(rng.integers(1000))
+    problem = tuning.random_quadratic(seed, n=8, d=2, noise=rng.uniform(0, 0.1))
+    theta, least = problem.least()
+    close(problem.slope(theta), np.zeros(2), 1e-7)
+    place = rng.normal(size=2)
+    assert float(problem.loss(jnp.asarray(place))) >= float(least) - 1e-9
+    a, b, t = rng.normal(size=(6, 2)), rng.normal(size=6), rng.uniform(-1, 1, 1)
+    own = tuning.Own(_lower, _upper, np.zeros(2), data=(jnp.asarray(a), jnp.asarray(b)))
+    ridge = a.T @ a + np.exp(t[0]) * np.eye(2)
+    x = np.linalg.solve(ridge, a.T @ b)
+    slope = -x @ np.linalg.solve(ridge, x) * np.exp(t[0])
+    close(tuning.implicit(own, t.tolist(), np.zeros(2)), [slope], 1e-6)
+    wrong = {"n": [0, -1, 1.5], "d": [0, 2.5], "noise": [-1.0, np.nan], "seed": [-1, 1.5]}
+    invalid(rng, {"seed": seed, "n": 8, "d": 2, "noise": 0.1}, tuning.random_quadratic, wrong)
+    refused("x0", tuning.Own, _lower, _upper, one_of(rng, [np.nan], "x"))
+
+
+def _lower(x: Any, theta: Any, data: Any) -> Any:
+    return ((data[0] @ x - data[1]) ** 2).sum() / 2 + jnp.exp(theta[0]) * (x @ x) / 2
+
+
+def _upper(x: Any, data: Any) -> Any:
+    return (x @ x) / 2
+
+
+def environments(rng: Rng) -> None:
+    """Steps of the classic control tasks by Gymnasium, and of one's own by hand."""
+    name = one_of(rng, "CartPole", "Acrobot", "pendulum")
+    mine, other = policy.named(name), _gymnasium(name)
+    _, state = mine.reset(jax.random.key(int(rng.integers(1000))))
+    state = np.asarray(state) + 0.3 * rng.normal(size=np.shape(state)) * (name != "CartPole")
+    action = int(rng.integers(mine.actions)) if mine.kind == "discrete" else rng.normal(size=1) * 2
+    other.reset()
+    other.unwrapped.state = state.copy()
+    if name == "CartPole":
+        other.unwrapped.steps_beyond_terminated = None
+    seen, reward, done, *_ = other.step(action)
+    moved = mine.step(jax.random.key(0), jnp.asarray(state), jnp.asarray(action))
+    close(moved.observation, seen, 1e-6)  # Gymnasium returns float32
+    close(moved.reward, reward, 1e-6)
+    assert bool(moved.done) == done
+    pull = rng.normal()
+    line = policy.own(lambda s, a: (s + pull * a, -abs(s), abs(s) > 5), 0.0, 2)
+    place = rng.normal() * 5
+    moved = line.step(jax.random.key(0), jnp.asarray(place), 1)
+    close((moved.state, moved.reward, float(moved.done)), (place + pull, -abs(place), float(abs(place) > 5)), 1e-12)
+    given = {"step": lambda s, a: (s, 0.0, False), "start": 0.0, "actions": 2}
+    refused("actions", policy.own, **(given | {"actions": one_of(rng, 0, -1, 1.5, True)}))
+    refused("kind", policy.own, **(given | {"kind": "both"}))
+    wrong = one_of(rng, lambda s, a: (s, 0.0), lambda s, a: (jnp.ones(2), 0.0, False), lambda s: s, 3.0)
+    refused("step", policy.own, **(given | {"step": wrong}))
+
+
+@cache
+def _gymnasium(name: str) -> Any:
+    return gymnasium.make({"CartPole": "CartPole-v1", "Acrobot": "Acrobot-v1", "pendulum": "Pendulum-v1"}[name])
+
+
+def evaluations(rng: Rng) -> None:
+    """C-indices of some bags by lifelines, and the plan of each bag by the masses of its score."""
+    bag = np.r_[0, 1, 2, 3, 4, 5, rng.integers(0, 6, 4)]
+    time, event = rng.exponential(size=6), np.array([1, 0, 1, 1, 0, 1])
+    made = survival.bags(rng.normal(size=(10, 2)), bag, time, event)
+    risk, test = rng.normal(size=6), rng.permutation(6)[:4]
+    found = survival.evaluate(made, risk.tolist(), test.tolist())
+    t, e = time[test], event[test]
+    if ((t[:, None] < t[None]) & (e[:, None] > 0)).any():
+        close(found.cindex, lifelines.utils.concordance_index(t, -risk[test], e), 1e-12)
+    high = risk[test] > np.median(risk[test])
+    known = lifelines.KaplanMeierFitter().fit(t[high], e[high])
+    close(found.curves.survival[0], known.survival_function_at_times(np.asarray(found.times)).to_numpy(), 1e-12)
+    model, transport = _pooling(), survival.Transport(rho=0.7)
+    told = survival.score(model, made, transport)
+    index = int(rng.integers(6))
+    plan = survival.bag_plan(model, made, index, told.potentials, transport)
+    count = (bag == index).sum()
+    mass = np.asarray(plan.plan)[:count]
+    close(mass.sum(axis=0) / mass.sum(), told.mass[index], 1e-5)
+    close(mass.sum(axis=1) + np.asarray(plan.slack)[:count], np.full(count, 1 / count), 1e-5)
+    given = {"bags": made, "risk": risk, "test": test}
+    wrong = {"risk": [risk[:2], risk * np.nan], "test": [[6], [-1], [0.5], [], [[0]]], "true_risk": [risk[:3]]}
+    invalid(rng, given, survival.evaluate, wrong)
+    given = {"model": model, "bags": made, "index": 0, "potentials": told.potentials, "transport": transport}
+    invalid(
+        rng, given, survival.bag_plan, {"index": [6, -1, 0.5], "potentials": [told.potentials[:2], np.zeros((6, 1))]}
+    )
+    given = {"key": jax.random.key(0), "bags": made, "settings": survival.Settings(), "width": 2, "epochs": 0}
+    wrong = {"which": [[6], [-1], [0.5], []], "check": [[6], [-1]], "k": [0, 1.5], "width": [0, 1.5]}
+    wrong |= {"loss": ["x"], "pooling": ["x"], "epochs": [-1, 1.5], "batch": [0, 1, 2.5]}
+    invalid(rng, given, survival.train, wrong)
+
+
+@cache
+def _pooling() -> Any:
+    return survival.model(jax.random.key(0), 2, k=2, width=3)
+
+
+def clusterings(rng: Rng) -> None:
+    """Scores of pseudo-labels by loops; what a training refuses."""
+    classes, centres = rng.permutation(np.resize(np.arange(3), 9)), rng.normal(size=(3, 2)) * 10
+    x = centres[classes] + 0.01 * rng.normal(size=(9, 2))
+    plan = rng.dirichlet(np.ones(27)).reshape(9, 3)
+    order = rng.permutation(3)
+    model = clustering.training.Model(jnp.eye(2), jnp.asarray(centres[order]))
+    rho = plan.sum() * rng.uniform(0.5, 1)
+    given = {"plan": plan, "potentials": np.zeros(4), "rho": rho, "model": model, "x": x, "classes": classes}
+    given |= {"sizes": np.full(3, 3.0)}
+    found = clustering.judge(**given)
+    if np.asarray(found.scores.accuracy) == 1:  # clusters are the classes: their order is known
+        close(found.plan, plan[:, np.argsort(order)], 1e-12)
+        close(found.mass, plan.sum(axis=0)[np.argsort(order)], 1e-12)
+    share = plan.sum(axis=0) / plan.sum()
+    close(found[-1], (share * np.log(3 * share)).sum(), 1e-9)
+    close(found[-2], abs(plan.sum() - rho), 1e-12)
+    wrong = {"plan": [plan[:2], plan * np.nan], "potentials": [np.zeros(3)], "rho": [-1.0, 1.5, np.nan]}
+    wrong |= {
+        "x": [x[:2], x * np.nan],
+        "classes": [classes + 1, classes[:2], classes - 1],
+        "sizes": [-np.ones(3), np.ones(2)],
+    }
+    invalid(rng, given, clustering.judge, wrong)
+    given = {
+        "key": jax.random.key(0),
+        "x": jnp.asarray(x),
+        "classes": jnp.asarray(classes),
+        "settings": clustering.Settings(),
+    }
+    given |= {"k": 3, "epochs": 1}
+    wrong = {"x": [x * np.nan, x[0]], "classes": [classes + 1, classes[:2], classes * 0.5], "k": [1, 10, 2.5]}
+    wrong |= {"neighbours": [0, 1.5], "epochs": [-1, 1.5], "prior": [[0.5, 0.5], [1.0, 1.0, 1.0], [1.0, 1.0, -1.0]]}
+    invalid(rng, given, clustering.train, wrong)
+    problem = ot.Problem(jnp.asarray(rng.random((6, 2))), jnp.full(6, 1 / 6), jnp.full(2, 0.5))
+    near = clustering.similarity(rng.normal(size=(6, 2)), 2)
+    given = {
+        "problem": problem,
+        "regularizer": ot.Entropic(0.1),
+        "similarity": near,
+        "rho": 0.5,
+        "lam": 1.0,
+        "strength": 0.1,
+    }
+    wrong = {"rho": [0.0, -1.0, 1.5, np.nan], "lam": [-1.0, np.nan], "strength": [-1.0, np.nan]}
+    wrong |= {"tolerance": [-1.0, np.nan], "max_iterations": [0, 1.5]}
+    wrong |= {"similarity": [clustering.similarity(rng.normal(size=(5, 2)), 2), near._replace(values=-near.values)]}
+    invalid(rng, given, clustering.sp2ot, wrong)
+
+
 CHECKS: dict[str, Check] = {
     "ode.solve, problem, first_step": solve,
     "ode.derivative, bending": derivative,
@@ -652,6 +828,11 @@ CHECKS: dict[str, Check] = {
     "clustering.similarity": similarities,
     "clustering.metrics.scores": agreement,
     "clustering.label, sp2ot, sp2ot_objective": labels,
+    "ode.aggregate, local_error_of": aggregates,
+    "tuning.random_quadratic, Own": own_problems,
+    "policy.named, own": environments,
+    "survival.evaluate, bag_plan, train": evaluations,
+    "clustering.judge, train, sp2ot": clusterings,
 }
 
 

@@ -10,6 +10,7 @@ value, which must raise a ValueError or TypeError that names the argument.
 import itertools
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,18 +18,19 @@ import scipy
 from scipy import integrate, stats
 
 from benchmarks.fuzzing import arguments, close, refused, run
-from lab import diffusion, paths
+from lab import denoise, diffusion, paths
 from lab.diffusion import boundary_theory as theory
 from lab.diffusion import flow_maps, predictions, sharing, shortest, spectra
 from lab.diffusion import shortest_sampling as back
 from lab.home import start
 from lab.numerics import pure
-from lab.paths import chi_squared, metrics, potentials, separation
+from lab.paths import chi_squared, couplings, metrics, potentials, separation
 
 type Rng = np.random.Generator
 
 NORMAL: Any = stats.multivariate_normal
 CHI2: Any = stats.chi2
+CDIST = scipy.spatial.distance.cdist
 SCHEDULES = ("vp", "cosine", "subvp", "ve", "edm", "linear", "trigonometric")
 FLOWING = ("euler", "heun", "edm-heun", "ddim", "dpm-2", "dpm++1s", "dpm++2m")
 
@@ -58,6 +60,20 @@ def _noise(rng: Rng) -> tuple[diffusion.Noise, str]:
 
 def _time(rng: Rng, noise: diffusion.Noise) -> float:
     return float(noise.first + rng.uniform(0.1, 0.9) * (noise.last - noise.first))
+
+
+class Along(eqx.Module):
+    """The velocity (1 + bend t) A x; its numbers are traced, so that one program serves all problems."""
+
+    matrix: Any
+    bend: Any = 0.0
+
+    def __call__(self, t: Any, x: Any) -> Any:
+        return x @ self.matrix.T * (1 + self.bend * t)
+
+
+def _still(t: Any, x: Any) -> Any:
+    return jnp.zeros_like(x)
 
 
 # ---- paths
@@ -164,14 +180,10 @@ def ends(rng: Rng) -> None:
 def ode(rng: Rng) -> None:
     """Linear fields, by the matrix exponential; back again; with a grid, an interval and any solver."""
     a, x = rng.normal(size=(2, 2)), rng.normal(size=(3, 2))
-    matrix = jnp.asarray(a)
+    field = Along(jnp.asarray(a))
     low, high = np.sort(rng.uniform(0, 1, 2)) if rng.random() < 0.5 else (0.0, 1.0)
     if high - low < 0.05:
         return
-
-    def field(t, x):
-        return x @ matrix.T
-
     found = paths.ode(field, x.tolist(), 40, interval=(low, high))
     close(found.end, x @ scipy.linalg.expm(a * (high - low)).T, 1e-4)
     close(paths.ode(field, found.end, 40, interval=(low, high), reverse=True).end, x, 1e-4)
@@ -192,11 +204,7 @@ def carry(rng: Rng) -> None:
     """The same points as ``ode`` with the same grid."""
     a, x = rng.normal(size=(2, 2)), rng.normal(size=(3, 2))
     times = np.sort(rng.uniform(0, 1, 5))
-    matrix = jnp.asarray(a)
-
-    def field(t, x):
-        return x @ matrix.T * (1 + t)
-
+    field = Along(jnp.asarray(a), 1.0)
     solver = ("euler", "midpoint", "heun", "rk4")[rng.integers(4)]
     found = paths.carry(pure, field, x.tolist(), times.tolist(), solver=solver)
     close(found.x, paths.ode(field, x, grid=times, solver=solver).x, 1e-12)
@@ -213,7 +221,7 @@ def carry(rng: Rng) -> None:
 def sde(rng: Rng) -> None:
     """Without noise it is ``ode``; with noise the moments of an Ornstein-Uhlenbeck process."""
     x, epsilon = rng.normal(size=(4000, 1)), rng.uniform(0.1, 1)
-    field = (lambda t, x: -x, lambda t, x: jnp.zeros_like(x))
+    field = (Along(-jnp.eye(1)), _still)
     key = jax.random.key(int(rng.integers(1000)))
     close(paths.sde(field, x, key, 0.0, 20).end, paths.ode(field[0], x, 20, solver="heun").end, 1e-9)
     end = np.asarray(paths.sde(field, x, key, epsilon, 20).end)
@@ -226,17 +234,13 @@ def sde(rng: Rng) -> None:
 def density(rng: Rng) -> None:
     """The density that a linear flow gives to Gaussian points; the mean over noise of Feynman and Kac."""
     a, x = rng.normal(size=(2, 2)) / 2, rng.normal(size=(3, 2))
-    matrix = jnp.asarray(a)
-
-    def field(t, x):
-        return x @ matrix.T
-
+    field = Along(jnp.asarray(a))
     grown = scipy.linalg.expm(a)
     wanted = NORMAL(np.zeros(2), grown @ grown.T).logpdf(x)
     found = paths.log_density(field, x.tolist(), paths.standard(2), 20)
     close(found.log_density, wanted, 1e-4)
     close(paths.divergence(field, 0.3, x).value, np.full(3, np.trace(a)), 1e-12)
-    still = (field, lambda t, x: jnp.zeros_like(x))
+    still = (field, _still)
     key = jax.random.key(0)
     close(paths.feynman_kac(still, x, paths.standard(2), key, 0.0, 2, 40).log_density, wanted, 1e-3)
     refused("probes", paths.divergence, field, 0.3, x, key, [1, 0, 2.5][rng.integers(3)])
@@ -570,6 +574,128 @@ def corruptions(rng: Rng) -> None:
     refused("power", spectra.fit, -radius, radius)
 
 
+def custom(rng: Rng) -> None:
+    """A schedule of powers, and latent noise with a bent variance, by their own formulas."""
+    p, c, t = rng.uniform(1, 3), rng.normal(size=int(rng.integers(1, 4))), rng.uniform(0.05, 0.95)
+    here = paths.Custom(lambda t: (1 - t) ** p, lambda t: t**p, lambda t: t * (1 - t))(t)
+    close((here.alpha, here.beta, here.gamma), ((1 - t) ** p, t**p, np.sqrt(t * (1 - t))), 1e-12)
+    close((here.d_alpha, here.d_beta, here.gg), (-p * (1 - t) ** (p - 1), p * t ** (p - 1), 0.5 - t), 1e-9)
+    latent = paths.ExpPolynomial(c.tolist())
+    log_scale = np.polynomial.polynomial.polyval(2 * t - 1, c)
+    gamma, gg = latent(t)
+    close(gamma**2, t * (1 - t) * np.exp(log_scale), 1e-12)
+    h = 1e-6
+    close((latent(t + h)[0] ** 2 - latent(t - h)[0] ** 2) / (4 * h), gg, 1e-6)
+    refused("alpha", paths.Custom, (lambda t: 1 - t / 2, "x")[rng.integers(2)], lambda t: t)
+    refused("beta", paths.Custom, lambda t: 1 - t, lambda t: t + 10 * t * (t - 1))
+    refused("coefficients", paths.ExpPolynomial, [[], [np.nan], [[1.0]]][rng.integers(3)])
+
+
+def pairs(rng: Rng) -> None:
+    """The field of given pairs is their Nadaraya-Watson mean."""
+    x0, x1 = rng.normal(size=(2, 5, 2))
+    w, h = rng.dirichlet(np.ones(5)), rng.uniform(0.1, 1)
+    t, x = rng.uniform(0.05, 0.95), rng.normal(size=(3, 2))
+    found = paths.exact(paths.Linear(), paths.Pairs(x0.tolist(), x1, h, w.tolist()))(t, x)
+    apart = ((x[:, None] - (1 - t) * x0 - t * x1) ** 2).sum(axis=2)
+    near = scipy.special.softmax(np.log(w) - apart / (2 * h**2), axis=1)
+    close(found.velocity, near @ (x1 - x0), 1e-8)
+    close(found.x1, near @ x1, 1e-8)
+    close(found.log_density, scipy.special.logsumexp(np.log(w) - apart / (2 * h**2), axis=1) - np.log(2 * np.pi * h**2))
+    refused("pairs", paths.Pairs, [x0[:2], x0 * np.nan, x0[0]][rng.integers(3)], x1)
+    refused("bandwidth", paths.Pairs, x0, x1, [-1.0, np.nan, np.inf][rng.integers(3)])
+    refused("weights", paths.Pairs, x0, x1, h, [2 * w, -w, w[:2], w * np.nan][rng.integers(4)])
+
+
+def polygons(rng: Rng) -> None:
+    """Energies of polygons by loops, weights and distances of samples by NumPy."""
+    times, z = np.r_[0, np.sort(rng.uniform(0.05, 0.95, 3)), 1], rng.normal(size=(5, 4, 2))
+    if (np.diff(times) < 1e-3).any():
+        return
+    squares = (np.diff(z, axis=0) ** 2).sum(axis=2) / np.diff(times)[:, None]
+    close(metrics.path_energy(z.tolist(), times.tolist()).value, squares.sum(axis=0).mean(), 1e-12)
+    chord = ((z[-1] - z[0]) ** 2).sum(axis=1).mean()
+    close(metrics.straightness(z, times).value, squares.sum(axis=0).mean() - chord, 1e-9)
+    close(
+        metrics.over_time(jnp.asarray(z[:, :, 0]), jnp.asarray(times)), np.trapezoid(z[:, :, 0], times, axis=0), 1e-12
+    )
+    a, b = rng.normal(size=(2, 4, 2))
+    accelerations = metrics.curvature(2 * a * times[:, None, None] + b, times).value  # of velocities that are lines
+    close(accelerations, np.full(5, 4 * (a**2).sum(axis=1).mean()), 1e-7)
+    w = rng.normal(size=6) * 5
+    close(metrics.effective_sample_size(w.tolist()), np.exp(w).sum() ** 2 / (6 * (np.exp(w) ** 2).sum()), 1e-9)
+    x, y = rng.normal(size=(5, 2)), rng.normal(size=(4, 2))
+    wanted = 2 * CDIST(x, y).mean() - CDIST(x, x).sum() / 20 - CDIST(y, y).sum() / 12
+    close(metrics.energy_distance(x, y.tolist()).value, wanted, 1e-12)
+    seen = metrics.modes(jnp.asarray(x), jnp.asarray(y))
+    close(seen.distance, CDIST(x, y).min(axis=1), 1e-12)
+    close(seen.counts, np.bincount(CDIST(x, y).argmin(axis=1), minlength=4))
+    function = (metrics.path_energy, metrics.straightness)[rng.integers(2)]
+    refused("times", function, z, [times[:3], np.zeros(5), times * np.nan][rng.integers(3)])
+    refused("positions", function, z[0], times)
+    refused("x", metrics.energy_distance, [x * np.nan, x[0]][rng.integers(2)], y)
+    refused("points", metrics.energy_distance, x[:1], y)
+    refused("centres", metrics.modes, jnp.asarray(x), jnp.asarray(y[:, :1]))
+
+
+def coupled(rng: Rng) -> None:
+    """Assignments by SciPy; costs of points by loops."""
+    x, y = rng.normal(size=(2, 6, 2)) * 10 ** rng.uniform(-2, 2)
+    kind = ("norm", "half-squared")[rng.integers(2)]
+    wanted = CDIST(x, y) if kind == "norm" else CDIST(x, y, "sqeuclidean") / 2
+    cost = couplings.cost_matrix(jnp.asarray(x), jnp.asarray(y), kind)
+    close(cost / wanted.max(), wanted / wanted.max(), 1e-7)
+    close(couplings.cost_between(jnp.asarray(x), jnp.asarray(y), kind) / wanted.max(), np.diag(wanted) / wanted.max())
+    columns = np.asarray(couplings.assignment(cost))
+    assert sorted(columns) == list(range(6))
+    rows, best = scipy.optimize.linear_sum_assignment(wanted)
+    close(wanted[rows, columns].sum() / wanted.max(), wanted[rows, best].sum() / wanted.max(), 1e-6)
+    size = int(rng.integers(1, 8))
+    order, weights = couplings.by_batches(jnp.asarray(x), jnp.asarray(y), size)
+    count = 6 // size * size
+    close(weights, np.where(np.arange(6) < count, 1 / max(count, 1), 0), 1e-12)
+    assert sorted(np.asarray(order)) == list(range(6))
+    refused("costs", couplings.assignment, [cost[:2], cost[0], cost * np.nan][rng.integers(3)])
+    refused("size", couplings.by_batches, jnp.asarray(x), jnp.asarray(y), [0, -1][rng.integers(2)])
+    refused("cost", couplings.cost_matrix, jnp.asarray(x), jnp.asarray(y), "squared")
+    refused("y", couplings.cost_matrix, jnp.asarray(x), jnp.asarray(y[:, :1]))
+
+
+def reversed_(rng: Rng) -> None:
+    """A schedule of paths run backwards, and guidance as a combination of two denoisers."""
+    t, w = rng.uniform(0.05, 0.95), rng.uniform(-1, 3)
+    back, path = diffusion.Reversed(paths.Linear()), paths.Linear()(1 - t)
+    level = back(t)
+    close((level.a, level.s, level.da, level.ds), (path.beta, path.alpha, -path.d_beta, -path.d_alpha), 1e-12)
+    laws = [paths.gaussian(rng.normal(size=2), _spd(rng)) for _ in range(2)]
+    x, a, s = jnp.asarray(rng.normal(size=(3, 2))), jnp.asarray(0.7), jnp.asarray(rng.uniform(0.1, 1))
+    one, two = (diffusion.Exact(law)(x, a, s) for law in laws)
+    found = diffusion.Guided(*map(diffusion.Exact, laws), w)(x, a, s)
+    close(found, (1 + w) * np.asarray(one) - w * np.asarray(two), 1e-12)
+    close(one, laws[0].denoise(x, a, s**2)[0], 1e-10)
+    flat = denoise.denoiser(lambda x, sigma: x / (1 + sigma**2), (1, 1, 2))
+    close(diffusion.Denoised(flat)(x, a, s), x / a / (1 + (s / a) ** 2), 1e-12)
+    refused("latent", diffusion.Reversed, paths.Linear(paths.Brownian(0.5)))
+    kind = (diffusion.Cosine, diffusion.Karras, lambda **ends: diffusion.Reversed(paths.Linear(), **ends))
+    name = ("first", "last")[rng.integers(2)]
+    refused(name, kind[rng.integers(3)], **{name: [np.nan, -1.0, [0.1, 0.2]][rng.integers(3)]})
+
+
+def changes(rng: Rng) -> None:
+    """Of a Gaussian around 0 the denoised points move by a known amount."""
+    s2, steps = rng.uniform(0.3, 2), int(rng.integers(1, 5))
+    edm = diffusion.noise("edm")
+    times = np.asarray(diffusion.by_change(edm, diffusion.Exact(paths.gaussian([0.0], s2)), [[80.0]], steps, 2000))
+    assert times.shape == (steps + 1,)
+    assert (np.diff(times) < 0).all()
+    place = np.sqrt(s2 / (s2 + times**2))  # D is a multiple of this along the flow
+    close(np.diff(place), np.full(steps, (place[-1] - place[0]) / steps), 5e-3)
+    law = diffusion.Exact(paths.gaussian([0.0], s2))
+    refused("steps", diffusion.by_change, edm, law, [[80.0]], [0, 1.5, -1][rng.integers(3)])
+    refused("x", diffusion.by_change, edm, law, [[[np.nan]], [80.0]][rng.integers(2)], steps)
+    refused("fine", diffusion.by_change, edm, law, [[80.0]], steps, [0, 2.5][rng.integers(2)])
+
+
 CHECKS = {
     "paths.Schedule": schedules,
     "paths.exact": exact,
@@ -598,6 +724,12 @@ CHECKS = {
     "diffusion.sharing": scores,
     "diffusion.shortest: geodesics": geodesics,
     "diffusion.shortest, spectra": corruptions,
+    "paths.Custom, ExpPolynomial": custom,
+    "paths.Pairs": pairs,
+    "paths.metrics of polygons and samples": polygons,
+    "paths.couplings": coupled,
+    "diffusion.Reversed, Cosine, Karras, Guided, Denoised": reversed_,
+    "diffusion.by_change": changes,
 }
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from benchmarks import fuzzing
 from benchmarks.fuzzing import close, refused
 from lab import sampling, stability
 from lab.home import start
-from lab.sampling import distributions, ensembles, least_squares, subsets
+from lab.numerics import pure
+from lab.sampling import chains, coresets, distributions, ensembles, least_squares, subsets
 from lab.stability import closed, moments
 
 N, M, DRAWS = 6, 3, 400
@@ -644,18 +645,143 @@ def analyze(rng):
     refused("batch_sizes", stability.stability, jnp.vdot, w, x, y, [0])
 
 
+def chain(rng):
+    """Chains visit sets in proportion to their determinants."""
+    kernel = kernel_of(rng)
+    found = chains.exchange(key_of(rng), kernel.tolist(), N, [0, 2], DRAWS, 20)
+    near(of_indices(found.items), inclusion(*subset_law(kernel, 2)))
+    items = np.asarray(found.items)
+    close(found.log_det, [np.linalg.slogdet(kernel[np.ix_(s, s)])[1] for s in items], 1e-6)
+    assert 0 <= float(found.acceptance) <= 1
+    assert 1 <= found.effective_size() <= 10 * DRAWS
+    kernel = kernel / np.abs(kernel).max() * rng.uniform(0.3, 2)
+    grown = chains.add_delete(key_of(rng), kernel, N, [], DRAWS, N, 30)
+    near(grown.masks(N).mean(axis=0), np.diagonal(kernel @ np.linalg.inv(np.eye(N) + kernel)))
+    name, value = (
+        ("kernel", kernel[:2]),
+        ("kernel", kernel[:5, :5]),
+        ("kernel", kernel * np.nan),
+        ("n", 0),
+        ("n", 1.5),
+        ("start", [0, 0]),
+        ("start", [0, N]),
+        ("start", [-1]),
+        ("start", [0.5, 1.5]),
+        ("states", 0),
+        ("states", 2.5),
+        ("thin", 0),
+        ("thin", -3),
+    )[rng.integers(13)]
+    right = {"key": key_of(rng), "kernel": kernel, "n": N, "start": [0, 2], "states": 2, "thin": 2}
+    refused(name, chains.exchange, **(right | {name: value}))
+    refused(name, chains.add_delete, **(right | {"limit": N, name: value}))
+    refused("limit", chains.add_delete, **(right | {"limit": (1, N + 1, 2.5, True)[rng.integers(4)]}))
+
+
+def coreset(rng):
+    """The quality of a subset by distances and least squares."""
+    rows, k, length = rng.normal(size=(N, 2)), int(rng.integers(1, 4)), rng.uniform(0.5, 2)
+    name = ("gaussian", "matern", "laplace")[rng.integers(3)]
+    apart = scipy.spatial.distance.cdist(rows, rows)
+    median = np.median(apart[np.triu_indices(N, 1)])
+    close(subsets.median_distance(rows.tolist()), median, 1e-7)
+    kernel = np.asarray(subsets.kernel_matrix(jnp.asarray(rows), jnp.asarray(rows), name, length))
+    whole = subsets.decompose(rows, k, name, length)
+    classes = jnp.asarray(rng.integers(0, 3, N))
+    given = {"rows": jnp.asarray(rows), "length_scale": jnp.asarray(length), "median": jnp.asarray(median)}
+    given |= {"spectrum": whole, "key": key_of(rng), "classes": classes, "k": k, "kernel": name, "size": 3}
+    problem = coresets.Comparison(**given)
+    chosen, weights = rng.permutation(N)[:k], rng.uniform(0, 3, k)
+    features = np.asarray(problem.features)
+    close(features @ features.T, kernel, 1e-9)
+    mean = features.mean(axis=0)
+    seen = coresets.quality(problem, *map(jnp.asarray, (features, mean, chosen, weights)))
+    nearest = apart[:, chosen].min(axis=1)
+    close((seen.coverage, seen.farthest), (nearest.mean() / median, nearest.max() / median), 1e-7)
+    close(seen.mmd, np.linalg.norm(mean - weights @ features[chosen] / N), 1e-9)
+    residual = mean - features[chosen].T @ np.linalg.lstsq(features[chosen].T, mean, rcond=None)[0]
+    close(seen.mmd_best, np.linalg.norm(residual), 1e-4)
+    close(seen.volume, np.linalg.slogdet(kernel[np.ix_(chosen, chosen)])[1], 1e-6)
+    close(subsets.coverage(rows.tolist(), chosen.tolist()), nearest, 1e-7)
+    left = subsets.residuals(jnp.asarray(rows), jnp.asarray(chosen), name, length)[-1]
+    inner = kernel[np.ix_(chosen, chosen)]
+    close(left, np.diagonal(kernel - kernel[:, chosen] @ np.linalg.solve(inner, kernel[chosen])), 1e-6)
+    low = subsets.low_rank(rows, k, name, length)
+    close(low.remainder, 1 - np.trace(low.features @ low.features.T) / N, 1e-9)
+    close(low.features @ low.features[low.pivots].T, kernel[:, low.pivots], 1e-7)
+    drawn = pure(coresets.COMPARE, problem, max_iterations=problem.steps).state
+    found = coresets.summary(problem, drawn)
+    close(found.probability.sum(), k, 1e-9)
+    assert np.isfinite(found.cover).all()
+    assert (np.asarray(found.error) >= 0).all()
+    match rng.integers(7):
+        case 0:
+            refused("k", coresets.Comparison, **(given | {"k": (0, N + 1, 1.5, True)[rng.integers(4)]}))
+        case 1:
+            refused("size", coresets.Comparison, **(given | {"size": (0, -1, 2.5)[rng.integers(3)]}))
+        case 2:
+            refused("kernel", coresets.Comparison, **(given | {"kernel": "cosine"}))
+        case 3:
+            refused("rank", subsets.low_rank, rows, (0, N + 1, 1.5)[rng.integers(3)], name, length)
+        case 4:
+            refused("indices", subsets.coverage, rows, ([N], [-1], [0.5], [])[rng.integers(4)])
+        case 5:
+            refused("most", subsets.median_distance, rows, (0, 1, 2.5)[rng.integers(3)])
+        case 6:
+            refused("rows", subsets.median_distance, (rows[:1], rows[0], rows * np.nan)[rng.integers(3)])
+
+
+def nested_rules(rng):
+    """Rules around rules keep their promises on the smallest eigenvalue."""
+    basis, delta = sampling.legendre(M), rng.uniform(0.5, 0.95)
+    inner = sampling.Repeated(sampling.Projection(), 3)
+    held = sampling.Conditioned(inner, delta)
+    found = sampling.sample(key_of(rng), (held, sampling.Thinned(held, delta))[rng.integers(2)], basis)
+    assert float(found.lambda_min) >= 1 - delta - 1e-9
+    used = np.asarray(found.used)
+    assert used.sum() >= M
+    phi = np.asarray(basis(found.points))
+    gram = (phi * (np.asarray(found.weights) * used)[:, None]).T @ phi / used.sum()
+    close(np.linalg.eigvalsh(gram)[0], found.lambda_min, 1e-7)
+    key = key_of(rng)
+    best = sampling.Boosted(inner, 4)(key, basis)
+    each = [inner(one, basis).lambda_min for one in jax.random.split(key, 4)]
+    close(best.lambda_min, max(map(float, each)), 1e-9)
+    rate, eta, n = least_squares.chernoff_rate(delta), rng.uniform(0.01, 0.9), int(rng.integers(1, 200))
+    close(rate, delta + (1 - delta) * np.log(1 - delta), 1e-12)
+    enough = least_squares.points_needed(M, delta, eta)
+    assert least_squares.failure_bound(M, enough, delta) <= eta * (1 + 1e-9)
+    assert least_squares.failure_bound(M, enough - 1, delta) > eta * (1 - 1e-9)
+    close(least_squares.expected_ratio(n, delta, eta), 1 + 1 / ((1 - delta) * eta), 1e-12)
+    match rng.integers(6):
+        case 0:
+            refused("tries", sampling.Boosted, inner, (0, 1.5)[rng.integers(2)])
+        case 1:
+            rule = (sampling.Conditioned, sampling.Thinned)[rng.integers(2)]
+            refused("delta", rule, inner, (-0.1, 1.5, np.nan)[rng.integers(3)])
+        case 2:
+            refused("delta", least_squares.points_needed, M, (0.0, 1.5, np.nan)[rng.integers(3)], eta)
+        case 3:
+            refused("eta", least_squares.points_needed, M, delta, (0.0, -1.0, np.nan)[rng.integers(3)])
+        case 4:
+            refused("m", least_squares.failure_bound, (0, -1, 1.5)[rng.integers(3)], n, delta)
+        case 5:
+            refused("probability", least_squares.expected_ratio, n, delta, (0.0, 1.5, np.nan)[rng.integers(3)])
+
+
 SAMPLING = (
     *(spectrum, spectrum_of_features, marginals, log_elementary, k_dpp, l_ensemble, cholesky, subset, volume),
     *(densities_of_subsets, diverse, bases, product, finite, polynomials, fit, cross_validation, truth),
     *(linear_statistic, conditional_densities, design_rules, design, replicate),
 )
+MORE = (chain, coreset, nested_rules)
 STABILITY = (
     *(modes, thresholds, momentum, noise, reshuffled, gaussian, eigenpairs, tridiagonal, quadrature, trace, hessian),
     *(split, gram, train, models, analyze),
 )
 CHECKS = {
     f"{field}.{check.__name__}": check
-    for field, checks in (("sampling", SAMPLING), ("stability", STABILITY))
+    for field, checks in (("sampling", SAMPLING), ("stability", STABILITY), ("sampling", MORE))
     for check in checks
 }
 

@@ -265,7 +265,7 @@ def _(rng):
 def _(rng):
     x, y, of_x, of_y = points(rng, 6, 2), points(rng, 5, 2), np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 1, 1])
     found = labelled.label_distances(x, of_x, y, of_y)
-    wanted = [[pot.emd2([], [], pot.dist(x[of_x == i], y[of_y == j])) for j in (0, 1)] for i in (0, 1)]
+    wanted = np.array([[pot.emd2([], [], pot.dist(x[of_x == i], y[of_y == j])) for j in (0, 1)] for i in (0, 1)])
     close(found / max(np.max(wanted), 1e-9), wanted / max(np.max(wanted), 1e-9), 1e-8)
     c = labelled.cost(x, of_x, y, of_y, found, 1.0, 2.0)
     close(c, pot.dist(x, y) / 2 + found[of_x][:, of_y], 1e-9)
@@ -320,9 +320,14 @@ def _(rng):
 def _(rng):
     m, n, s, t = rng.normal(size=3), rng.normal(size=3), covariance(rng, 3) + np.eye(3), covariance(rng, 3)
     found = ot.bures(m.tolist(), s, n, t)
+    flat = covariance(rng, 3)
+    if np.linalg.matrix_rank(flat) < 3:  # the map of the range, where the first covariance has an inverse
+        inside, size = flat @ np.linalg.pinv(flat), np.trace(t + flat)
+        matrix = np.asarray(ot.bures(m, flat, n, t).matrix)
+        close(matrix @ flat @ matrix / size, inside @ t @ inside / size, 1e-5)
     root = scipy.linalg.sqrtm(s)
-    middle = np.real(scipy.linalg.sqrtm(root @ (t + 1e-14 * np.eye(3)) @ root))
-    wanted = ((m - n) ** 2).sum() + np.trace(s + t - 2 * middle)
+    values = np.linalg.eigvalsh(root @ t @ root)  # SciPy's root of a singular matrix may be NaN
+    wanted = ((m - n) ** 2).sum() + np.trace(s + t) - 2 * np.sqrt(np.maximum(values, 0)).sum()
     scale = np.trace(s + t)
     close(found.squared / scale, wanted / scale, 1e-6)
     close(found.matrix @ s @ found.matrix / scale, t / scale, 1e-6)
@@ -821,6 +826,70 @@ def _(rng):
     ]
     refused(name, shapes.learn, **({"key": KEY, "surfaces": [on, on], "net": net, "k": 3, "steps": 1} | {name: value}))
     refused("width", shapes.DiffusionNet, KEY, 3, 4, width=0)
+
+
+@check("shapes.refine")
+def _(rng):
+    on = _small_surface()
+    drawn = jax.tree.map(lambda w: w + rng.normal(size=w.shape), _small_net().weights)
+    net = eqx.tree_at(lambda net: net.weights, _small_net(), drawn)
+    given = {"key": jax.random.key(int(rng.integers(99))), "x": on, "y": on, "net": net, "k": 3, "steps": 2}
+    found = shapes.refine(**given, directions=8)
+    loss = np.asarray(found.trace["loss"])
+    assert loss.shape == (3,)
+    again = shapes.refine(**(given | {"net": found.net, "steps": 0}), directions=8)
+    close(again.trace["loss"][0], loss.min(), 1e-6)  # the network of the lowest loss is the one that is returned
+    name, value = (("k", 9), ("k", 0), ("steps", -1), ("directions", 0), ("transport", "all"), ("root", "x"))[
+        rng.integers(6)
+    ]
+    refused(name, shapes.refine, **(given | {name: value}))
+
+
+@check("shapes.functional_maps of parts")
+def _(rng):
+    c, d = rng.normal(size=(2, 4, 4))
+    full, part = np.sort(rng.uniform(0, 9, (2, 4)), axis=1)
+    r = (part < full.max()).sum()
+    diagonal = (np.arange(4) <= r).astype(float)
+    close(functional_maps.partial_rank(full.tolist(), part), diagonal, 0)
+    losses = functional_maps.partial_losses(c, d.tolist(), full, part)
+    close(losses, (((c @ d - np.diag(diagonal)) ** 2).sum(), ((c @ c.T - np.diag(diagonal)) ** 2).sum()), 1e-12)
+    phi_x, phi_y, back_x, back_y = (rng.normal(size=size) for size in ((5, 4), (6, 4), (4, 5), (4, 6)))
+    xy, yx = rng.dirichlet(np.ones(6), 5), rng.dirichlet(np.ones(5), 6)
+    coupled = functional_maps.coupling(c, d, xy, yx.tolist(), (phi_x, back_x), (phi_y, back_y))
+    close(coupled, ((c - back_y @ yx @ phi_x) ** 2).sum() + ((d - back_x @ xy @ phi_y) ** 2).sum(), 1e-12)
+    f = points(rng, 5, 3)
+    norms = np.linalg.norm(f, axis=1, keepdims=True)
+    close(functional_maps.unit_rows(f.tolist()), np.where(norms > 0, f / np.where(norms > 0, norms, 1), 0), 1e-12)
+    refused("values_part", functional_maps.partial_rank, full, part[:2])
+    refused("c_pf", functional_maps.partial_losses, c, d[:2], full, part)
+    refused("pi_xy", functional_maps.coupling, c, d, broken(rng, xy), yx, (phi_x, back_x), (phi_y, back_y))
+    refused("features", functional_maps.unit_rows, broken(rng, f))
+
+
+@check("shapes.mesh")
+def _(rng):
+    m, n = int(rng.integers(2, 6)), int(rng.integers(2, 6))
+    one = shapes.sheet(m, n, 1.0, 1.0)
+    ends = mesh.edges(one).ends
+    assert one.n - len(ends) + len(one.faces) == 1  # Euler's number of a disk
+    rim = mesh.boundary(one)
+    assert set(map(tuple, rim)) <= set(map(tuple, ends))
+    assert (np.bincount(rim.ravel(), minlength=one.n)[np.unique(rim)] == 2).all()
+    twice = mesh.mesh(np.r_[one.vertices, one.vertices + 9], np.r_[one.faces, one.faces + one.n])
+    assert (np.unique(mesh.components(twice), return_counts=True)[1] == one.n).all()
+    assert any("2 parts" in fault for fault in mesh.faults(twice))
+    assert mesh.faults(shapes.sphere(1)) == ()
+    moved = mesh.normalised(mesh.transformed(one, rng.normal(size=(3, one.vertices.shape[1])), rng.normal(size=3)))
+    close(moved.area, 1.0, 1e-9)
+    close(moved.vertices.mean(axis=0), np.zeros(3), 1e-9)
+    order = rng.permutation(one.n)
+    close(np.sort(mesh.permuted(one, order).areas), np.sort(one.areas), 1e-12)
+    again = shapes.repaired(np.r_[one.vertices, one.vertices[:1]], np.r_[one.faces, [[0, 0, 1]]])
+    close(again.area, one.area, 1e-12)
+    assert mesh.flat_faces(again).size == 0
+    refused("order", mesh.permuted, one, [order[:2], np.zeros(one.n, int), order * 0.5][rng.integers(3)])
+    refused("matrix", mesh.transformed, one, [np.full((3, 3), np.nan), np.ones(3)][rng.integers(2)])
 
 
 @cache

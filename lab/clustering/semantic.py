@@ -298,6 +298,10 @@ def solve(
         raise ValueError("the similarity has negative or undefined entries, but entries must be at least 0")
     if not isinstance(strength, Tracer) and not 0 <= float(np.asarray(strength)) < np.inf:
         raise ValueError(f"strength = {strength}, but it must be at least 0 and finite")
+    if not isinstance(lam, Tracer) and not float(np.asarray(lam)) >= 0:
+        raise ValueError(f"lam = {lam}, but it must be at least 0; infinity makes the sizes exact")
+    arguments.real("tolerance", tolerance, (), low=0)
+    arguments.whole("max_iterations", max_iterations, 1)
     dtype = problem.cost.dtype
     epsilon, share, weight, mu = (jnp.asarray(x, dtype) for x in (regularizer.gamma, rho, lam, strength))
     partial_ot.check(rho)

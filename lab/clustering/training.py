@@ -32,9 +32,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.clustering import semantic
 from lab.clustering.kmeans import check, kmeans
-from lab.clustering.metrics import match, scores
+from lab.clustering.metrics import match, scores, table
 from lab.clustering.semantic import Similarity
 from lab.numerics import Loop, Method, Reason, pure, random
+from lab.numerics.arguments import real, whole
 from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.numerics.learning import ADAM, descend, rate
@@ -313,11 +314,16 @@ def train(
         ...     print(error)
         k = 5 clusters of 4 samples, but k must be between 2 and 4
     """
+    for name, count, least in (("k", k, None), ("neighbours", neighbours, 1), ("epochs", epochs, 0)):
+        whole(name, count, least)
+    x = real("x", x, ("n", "d"))
     n = x.shape[0]
     if not 2 <= k <= n:
         raise ValueError(f"k = {k} clusters of {n} samples, but k must be between 2 and {n}")
     if classes.shape != (n,):
         raise ValueError(f"the classes have shape {classes.shape}, but {n} samples have shape ({n},)")
+    if not isinstance(classes, Tracer):
+        table(classes, classes, k)
     prior = jnp.full(k, 1 / k, x.dtype) if prior is None else jnp.asarray(prior, x.dtype)
     if prior.shape != (k,):
         raise ValueError(f"the prior has shape {prior.shape}, but {k} clusters need shape ({k},)")

@@ -1,6 +1,7 @@
 """A denoiser with a parameter that depends on the noise level, such as the patch size, chosen to match another."""
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -12,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from lab.denoise.base import Denoiser, Shape
 from lab.denoise.metrics import mse
 from lab.numerics import random
+from lab.numerics.arguments import real
 
 
 class ByLevel(Denoiser):
@@ -32,7 +34,7 @@ class ByLevel(Denoiser):
 
     def __init__(self, parts: Sequence[Denoiser], edges: Any, name: str | None = None):
         edges = np.asarray(edges, float).reshape(-1)
-        if len(parts) != len(edges) + 1 or not (np.diff(edges) > 0).all():
+        if len(parts) != len(edges) + 1 or not (np.diff(edges) > 0).all() or np.isnan(edges).any():
             raise ValueError(
                 f"{len(parts)} denoisers need {len(parts) - 1} rising edges, but they are {edges.tolist()}"
             )
@@ -83,6 +85,9 @@ def calibrated(
     Returns:
         a ``Calibrated``: the denoiser, the values by rising level, and the mean square errors (levels, values).
 
+    Raises:
+        ValueError: no values or levels, levels that are not positive, or images that are not finite or of another shape.
+
     Source:
         Kamb, Ganguli, An analytic theory of creativity in convolutional diffusion models, 2024.
 
@@ -94,7 +99,12 @@ def calibrated(
         >>> denoise.calibrated(make, [1.0, 4.0], make(4.0), images.numbers(), [1.0], jax.random.key(0)).values
         [4.0]
     """
-    levels = np.sort(np.asarray(sigmas, float).reshape(-1))
+    levels = np.sort(np.asarray(real("sigmas", sigmas, low=0, strict=True), float).reshape(-1))
+    if not levels.size or not len(values):
+        raise ValueError(
+            f"sigmas has {levels.size} levels and values {len(values)} values: at least one of each is needed"
+        )
+    images = real("images", images, ("B", prod(reference.shape)))
     noise = random.normal(key, images.shape, images.dtype)
     made, errors = [make(value) for value in values], np.empty((len(levels), len(values)))
     for i, sigma in enumerate(levels):

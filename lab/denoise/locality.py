@@ -123,6 +123,8 @@ class Masked(PixelSoftmax):
         name: str = "masked",
     ):
         mask = jnp.asarray(mask)
+        if not isinstance(mask, Tracer) and not np.isfinite(np.asarray(mask, float)).all():
+            raise ValueError("the mask must be finite")
         if mask.shape != (images.n, images.n):
             raise ValueError(f"the mask has shape {mask.shape}, but ({images.n}, {images.n}) is needed")
         self.images, self.mask, self.tau = images, mask.astype(float), positive("tau", tau)

@@ -375,6 +375,7 @@ class MBIR(NamedTuple):
             raise ValueError(
                 f"steps = {self.steps}, admm = {self.admm}, inner = {self.inner}: at least 2, 0 and 0 are needed"
             )
+        real("snr", self.snr, (), low=0)
         data, start = refuse_derivative(
             (Data.of(problem, self.lam, self.rho, self.periodic), start),
             "MBIR takes traced numbers of ADMM and conjugate gradient steps and cannot be differentiated: total_variation can",

@@ -9,6 +9,7 @@ from jaxtyping import Array
 
 from lab.inverse.kernels import Blur
 from lab.inverse.operators import Operator, Shape
+from lab.numerics.arguments import real
 
 _DARK = 1e-3  # of the range of grey values: light below it is taken for it, where the root is too steep
 
@@ -41,6 +42,9 @@ class Clip(Operator):
     inputs: Shape = eqx.field(static=True)
     gain: ArrayLike = 2.0
 
+    def __check_init__(self) -> None:
+        real("gain", self.gain, ())
+
     def apply(self, x: Array) -> Array:
         return jnp.clip(self.gain * x, -1, 1)
 
@@ -50,6 +54,9 @@ class LinearLightBlur(Operator):
 
     blur: Blur
     gamma: float = 2.2
+
+    def __check_init__(self) -> None:
+        real("gamma", self.gamma, (), low=0, strict=True)
 
     @property
     def inputs(self) -> Shape:  # type: ignore[override]

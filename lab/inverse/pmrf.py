@@ -297,7 +297,7 @@ def restore(field: Any, z: Float[Array, "n d"], steps: int, loop: Loop = pure) -
         a ``Carried``; ``end`` is the answer (n, d).
 
     Raises:
-        ValueError: steps below 1.
+        ValueError: steps below 1, or z of another shape.
 
     Source:
         Ohayon, Michaeli, Elad, Posterior-Mean Rectified Flow, ICLR 2025.
@@ -308,6 +308,7 @@ def restore(field: Any, z: Float[Array, "n d"], steps: int, loop: Loop = pure) -
         >>> inverse.restore(lambda t, z: 2.0 - z, jnp.zeros((1, 1)), 1).end.tolist()  # one step goes all the way
         [[2.0]]
     """
+    z = real("z", z, ("n", "d"), finite=False)
     return carry(loop, field, z, even(whole("steps", steps, 1)), solver="euler", euler_last=True)
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab import precision
 from lab.numerics import random
+from lab.numerics.arguments import real, whole
 from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
@@ -85,6 +86,7 @@ class Mixture(eqx.Module):
     @jit
     def sample(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         """n independent draws. Memory O(n K d)."""
+        whole("n", n, 0)
         first, second = jax.random.split(key)
         weights = refuse_derivative(self.weights, OF_WEIGHTS)
         chosen = random.categorical(first, jnp.log(weights), shape=(n,))
@@ -127,6 +129,7 @@ class Mixture(eqx.Module):
             scale: s, any number.
             covariance: of the noise: a variance (), a diagonal (d,) or a matrix (d, d).
         """
+        y = real("y", y, ("n", self.dimension))
         scale, covariance = jnp.asarray(scale, y.dtype), jnp.asarray(covariance, y.dtype)
         own, noise = alike(self.covariances, covariance[None], self.dimension)
         logits, k = log_joint(self.weights, scale**2 * own + noise, y[:, None, :] - (scale * self.means)[None, :, :])
@@ -140,6 +143,9 @@ class Mixture(eqx.Module):
 
         With rows of the identity for A and R = 0 it is the law given some coordinates (then singular along them).
         """
+        operator = real("operator", operator, ("m", self.dimension))
+        m = operator.shape[0]
+        y, noise = real("y", y, (m,)), real("noise", noise, (m, m))
         full = widened(self.covariances, 3, self.dimension)
         cross = jnp.einsum("kab,mb->kam", full, operator)
         marginal = jnp.einsum("ma,kan->kmn", operator, cross) + noise[None]
@@ -156,7 +162,7 @@ class Mixture(eqx.Module):
         )
 
     def _apart(self, x: Array) -> Array:
-        return x[:, None, :] - self.means[None, :, :]
+        return real("x", x, ("n", self.dimension))[:, None, :] - self.means[None, :, :]
 
 
 def gaussian(mean: Any, covariance: Any = 1.0) -> Mixture:
@@ -196,6 +202,9 @@ def standard(dimension: int, dtype: Any = float) -> Mixture:
     Returns:
         a ``Mixture`` of one component.
 
+    Raises:
+        ValueError: a dimension that is not a whole number of at least 1.
+
     Source:
         Bishop, Pattern Recognition and Machine Learning, 2006, section 2.3.
 
@@ -205,7 +214,7 @@ def standard(dimension: int, dtype: Any = float) -> Mixture:
         >>> round(float(paths.standard(2).log_prob(jnp.zeros((1, 2)))[0]), 4)  # -log(2 pi)
         -1.8379
     """
-    return gaussian(jnp.zeros(dimension, dtype), jnp.ones((), dtype))
+    return gaussian(jnp.zeros(whole("dimension", dimension, 1), dtype), jnp.ones((), dtype))
 
 
 # ------------------------------------------------------------------------------- covariances in one of the three forms

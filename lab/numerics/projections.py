@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
-from lab.numerics.select import among_ties, largest
+from lab.numerics.arguments import real
+from lab.numerics.select import among_ties, check_count, largest
 
 _FEW = 12  # nonzeros up to which taking the largest entries one by one is the fastest
 
 
-@jax.custom_jvp
 def simplex(
     v: Float[Array, "m n"], b: Float[Array, " n"], among: Bool[Array, "m n"] | None = None
 ) -> tuple[Float[Array, "m n"], Float[Array, " n"]]:
@@ -32,7 +32,20 @@ def simplex(
 
     Returns:
         The projections (m, n) and the thresholds theta (n,).
+
+    Raises:
+        ValueError: shapes that do not fit, or totals that are negative or not finite; traced values are not checked.
     """
+    return _simplex(*_checked(v, b), among)
+
+
+def _checked(v: Array, b: Array) -> tuple[Array, Array]:
+    v = real("v", v, ("m", "n"), finite=False)
+    return v, real("b", b, v.shape[1:], low=0)
+
+
+@jax.custom_jvp
+def _simplex(v: Array, b: Array, among: Array | None) -> tuple[Array, Array]:
     # the largest is exactly 0 only between the same computed numbers: XLA may compute a cheap operand twice
     v_in = jax.lax.optimization_barrier(v if among is None else jnp.where(among, v, -jnp.inf))
     top = v_in.max(axis=0)
@@ -57,9 +70,9 @@ def simplex(
     return _filled(t, b), theta + top
 
 
-@simplex.defjvp
+@_simplex.defjvp
 def _simplex_jvp(primals, tangents):
-    t, theta = simplex(*primals)
+    t, theta = _simplex(*primals)
     return (t, theta), _moved(t > 0, *tangents[:2])
 
 
@@ -76,7 +89,6 @@ def _filled(t: Array, b: Array) -> Array:
     return t * (b / jnp.where(total > 0, total, 1.0))[None, :]
 
 
-@jax.custom_jvp
 def sparse_simplex(
     v: Float[Array, "m n"], b: Float[Array, " n"], k: Int[Array, ""], within: ArrayLike = 0.0
 ) -> tuple[Float[Array, "m n"], Float[Array, " n"]]:
@@ -92,13 +104,23 @@ def sparse_simplex(
 
     Returns:
         The projections (m, n), with at most k nonzeros in each column, and the thresholds theta (n,).
+
+    Raises:
+        ValueError: as ``simplex``, or k outside.
     """
+    v, b = _checked(v, b)
+    check_count(k, v.shape[0])
+    return _sparse_simplex(v, b, k, within)
+
+
+@jax.custom_jvp
+def _sparse_simplex(v: Array, b: Array, k: Array, within: ArrayLike) -> tuple[Array, Array]:
     return jax.lax.cond(k <= _FEW, _sparse_by_peeling, _sparse_by_selection, v, b, k, within)
 
 
-@sparse_simplex.defjvp
+@_sparse_simplex.defjvp
 def _sparse_simplex_jvp(primals, tangents):
-    t, theta = sparse_simplex(*primals)
+    t, theta = _sparse_simplex(*primals)
     return (t, theta), _moved(t > 0, *tangents[:2])
 
 

@@ -16,10 +16,12 @@ def quantiles(values: Float[Array, "*batch n"], levels: Sequence[float]) -> Floa
         levels: between 0 and 1.
 
     Raises:
-        ValueError: a level outside [0, 1].
+        ValueError: a level outside [0, 1], or values without an axis.
 
     Unlike ``jnp.nanquantile`` an infinite neighbour of weight 0 does not make a quantile NaN.
     """
+    if not values.ndim:
+        raise ValueError("values has shape (): at least one axis is needed, along which quantiles are taken")
     n = values.shape[-1]
     for level in levels:
         arguments.real("levels", level, (), low=0, high=1)

@@ -12,7 +12,7 @@ Source: Higham, *Functions of Matrices*, 2008, chapters 5, 6 and 8.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 
 @jax.custom_jvp
@@ -34,13 +34,18 @@ def _sylvester_jvp(primals, tangents):
 
 @jax.custom_jvp
 def root(matrix: Float[Array, "d d"]) -> Float[Array, "d d"]:
-    """Symmetric root of a symmetric positive semi-definite matrix; negative eigenvalues count as 0.
+    """Symmetric root of a symmetric positive semi-definite matrix; eigenvalues that rounding may leave of 0 count as 0.
 
     >>> root(jnp.diag(jnp.array([4.0, 9.0]))).tolist()
     [[2.0, 0.0], [0.0, 3.0]]
     """
     values, vectors = jnp.linalg.eigh(matrix)
-    return (vectors * jnp.sqrt(jnp.maximum(values, 0))[None, :]) @ vectors.T
+    return (vectors * jnp.sqrt(jnp.where(_is_positive(values), values, 0))[None, :]) @ vectors.T
+
+
+def _is_positive(values: Float[Array, " d"]) -> Bool[Array, " d"]:
+    """Whether eigenvalues exceed what rounding may leave of 0."""
+    return values > values.shape[0] * jnp.finfo(values.dtype).eps * jnp.abs(values).max()
 
 
 @root.defjvp
@@ -57,7 +62,8 @@ def inverse(matrix: Float[Array, "d d"]) -> Float[Array, "d d"]:
     [[0.25, 0.0], [0.0, 0.0]]
     """
     values, vectors = jnp.linalg.eigh(matrix)
-    share = jnp.where(values > 0, 1 / jnp.where(values > 0, values, 1), 0)
+    inside = _is_positive(values)
+    share = jnp.where(inside, 1 / jnp.where(inside, values, 1), 0)
     return (vectors * share[None, :]) @ vectors.T
 
 

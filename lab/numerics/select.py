@@ -7,8 +7,12 @@ Reductions run over the first axis, which XLA vectorises across the columns.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
+
+from lab.numerics.arguments import real, whole
 
 
 def kth_largest(
@@ -21,8 +25,15 @@ def kth_largest(
         k: traced integer.
         needed: (n,); a column that is not needed costs no pass, and its answer is its maximum.
 
+    Raises:
+        ValueError: values that are not a matrix or have NaN, or k outside; traced ones are not checked.
+
     Time O(m n) a pass; memory O(m n).
     """
+    values = real("values", values, ("m", "n"), finite=False)
+    if not isinstance(values, Tracer) and np.isnan(np.asarray(values)).any():
+        raise ValueError("values has NaN, which has no place in an order: leave these entries out")
+    check_count(k, values.shape[0])
     values = values + 0.0  # -0.0 and 0.0 are one value but two integers
     high = values.max(axis=0)
     low = values.min(axis=0) if needed is None else jnp.where(needed, values.min(axis=0), high)
@@ -51,6 +62,9 @@ def largest(
     """True at the k largest entries of each column; among values equal ``within`` an amount the smallest row index wins.
 
     Exactly k entries of each column are chosen; of a column that is not ``needed`` none in particular.
+
+    Raises:
+        ValueError: as ``kth_largest``.
     """
     values = jax.lax.optimization_barrier(values)  # computed once, or it need not equal its own threshold
     return among_ties(values, kth_largest(values, k, needed), k, needed, within)
@@ -86,6 +100,16 @@ def among_ties(
     low = jnp.where(crowded, 0, high)
     last, _ = jax.lax.while_loop(lambda bracket: (bracket[0] < bracket[1]).any(), narrow, (low, high))
     return above | (tied & (rows <= last[None, :]))
+
+
+def check_count(k: ArrayLike, most: int) -> None:
+    """Check that k is a whole number from 1 to the number of rows, unless it is traced.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(k, Tracer):
+        whole("k", np.asarray(k)[()], 1, most)
 
 
 def _middle(low: Array, high: Array) -> Array:

@@ -30,13 +30,13 @@ def mean_interval(values: Any, share: float = 0.95) -> Interval:
         share: between 0 and 1.
 
     Raises:
-        ValueError: a share outside (0, 1), or no values.
+        ValueError: a share outside (0, 1), no values, or values that are not numbers. (The mean of a NaN is NaN.)
 
     >>> found = mean_interval([1.0, 2.0, 3.0])
     >>> f"{found.mean:.2f} from {found.low:.2f} to {found.high:.2f}"
     '2.00 from -0.48 to 4.48'
     """
-    numbers = np.asarray(values, float).ravel()
+    numbers = _numbers("values", values).ravel()
     if not numbers.size:
         raise ValueError("0 values were given, but a mean needs at least one")
     reach, mean = float(student(numbers.size, share)), float(numbers.mean())
@@ -55,8 +55,15 @@ def student(count: Any, share: float = 0.95) -> Any:
         (...), as ``count``.
 
     Raises:
-        ValueError: a share outside (0, 1).
+        ValueError: a share outside (0, 1), or counts that are not numbers.
     """
     if not 0 < share < 1:
         raise ValueError(f"share = {share}, but it must be between 0 and 1")
-    return scipy.special.stdtrit(np.asarray(count) - 1.0, (1 + share) / 2)
+    return scipy.special.stdtrit(_numbers("count", count) - 1.0, (1 + share) / 2)
+
+
+def _numbers(name: str, given: Any) -> np.ndarray:
+    array = np.asarray(given)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name} = {given!r} is not allowed: {name} must be numbers")
+    return array.astype(float)

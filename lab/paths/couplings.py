@@ -33,6 +33,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from lab import ot
 from lab.choices import chosen
 from lab.numerics import random
+from lab.numerics.arguments import ANY, arrays, real, whole
 from lab.numerics.jit import jit
 from lab.paths.fields import Exact
 from lab.paths.sampling import Solver, graded, ode
@@ -275,6 +276,9 @@ def assignment(costs: Float[Array, "*batch n n"]) -> Int[Array, "*batch n"]:
     Returns:
         (..., n), of each row its column.
 
+    Raises:
+        ValueError: matrices that are not square, or NaN, unless the costs are traced.
+
     Source:
         Jonker, Volgenant, A shortest augmenting path algorithm for dense and sparse linear assignment problems, 1987.
 
@@ -284,6 +288,11 @@ def assignment(costs: Float[Array, "*batch n n"]) -> Int[Array, "*batch n"]:
         >>> couplings.assignment(jnp.asarray([[1.0, 0.0], [0.0, 1.0]])).tolist()
         [1, 0]
     """
+    costs = real("costs", costs, finite=False)
+    if costs.ndim < 2 or costs.shape[-1] != costs.shape[-2]:
+        raise ValueError(f"costs has shape {costs.shape}: shape (..., n, n) is needed")
+    if not isinstance(costs, Tracer) and np.isnan(np.asarray(costs)).any():
+        raise ValueError("costs has NaN: give infinity for a pair that is not allowed")
     shape = jax.ShapeDtypeStruct(costs.shape[:-1], jnp.int32)
     return jax.pure_callback(_assign, shape, jax.lax.stop_gradient(costs), vmap_method="broadcast_all")
 
@@ -304,7 +313,12 @@ def by_batches(
 
     Squared Euclidean cost, exact, by SciPy on the host; ``size`` is traced. Rows that fill no batch weigh 0. ``Assignment`` is
     of one batch.
+
+    Raises:
+        ValueError: a size below 1, unless it is traced.
     """
+    if not isinstance(size, Tracer):
+        whole("size", np.asarray(size)[()], 1)
     n, size = x0.shape[0], jnp.asarray(size)
     shape = jax.ShapeDtypeStruct((n,), jnp.int32)
     order = jax.pure_callback(_assign_batches, shape, x0, x1, size, vmap_method="sequential")
@@ -323,6 +337,7 @@ def _assign_batches(x0: ArrayLike, x1: ArrayLike, size: ArrayLike) -> np.ndarray
 
 
 @chosen
+@arrays(x=ANY, y=ANY)
 def cost_matrix(x: Float[Array, "n d"], y: Float[Array, "m d"], cost: Cost = "half-squared") -> Float[Array, "n m"]:
     """c(x_i, y_j). Matmul-bound for the named costs: memory O(n m)."""
     if callable(cost):

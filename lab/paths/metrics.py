@@ -92,9 +92,9 @@ def cloud_distance(clouds: Float[Array, "2 n d"]) -> Float[Array, ""]:
     return jnp.where(known, squared_wasserstein(x, y), jnp.nan)
 
 
-def _alike(x: Array, y: Array) -> None:
+def _alike(x: Array, y: Array, other: str = "y") -> None:
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
-        raise ValueError(f"the points have shapes {x.shape} and {y.shape}, but (n, d) and (m, d) are needed")
+        raise ValueError(f"x and {other} have shapes {x.shape} and {y.shape}, but (n, d) and (m, d) are needed")
 
 
 def sliced_wasserstein(
@@ -324,7 +324,7 @@ class Modes(NamedTuple):
 
 def modes(x: Float[Array, "n d"], centres: Float[Array, "modes e"]) -> Modes:
     """How many samples belong to each centre, and how far from it they are."""
-    _alike(x, centres)
+    _alike(x, centres, "centres")
     found = nearest(x, centres)
     index = found.index[:, 0]
     return Modes(jnp.zeros(centres.shape[0], jnp.int32).at[index].add(1), found.distance[:, 0], index)

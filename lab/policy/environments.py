@@ -278,6 +278,8 @@ def own(step: Callable[..., Any], start: Any, actions: int, *, kind: Kind = "dis
         (1, 0.5)
     """
     actions = arguments.whole("actions", actions, 1)
+    if not callable(step):
+        raise TypeError(f"step is a {type(step).__name__}, but a function of a state and an action is needed")
     takes_key = len(inspect.signature(step).parameters) > 2
     fixed = None if callable(start) else jax.tree.map(lambda x: jnp.asarray(x, float), start)
     begin = start if callable(start) else lambda key: fixed

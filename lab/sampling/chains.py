@@ -21,6 +21,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 from lab.numerics import random
+from lab.numerics.arguments import whole
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.sampling.ensembles import symmetric
 
@@ -86,13 +88,30 @@ def exchange(
 
     Returns:
         a ``Trajectory``.
+
+    Raises:
+        ValueError: a kernel that does not fit n or is not symmetric, a start that is no such set, or counts below 1.
     """
-    items = _start(start, n)
-    kernel = kernel if callable(kernel) else entries(kernel)
-    _check_start(kernel, items, items.shape[0])
+    kernel, items, thin = _checked(kernel, n, start, states, thin)
     if items.shape[0] >= n:
         raise ValueError(f"the set holds all {n} items, so that there is none to swap for: take k < N")
     return _trajectory(key, kernel, items, n, states, thin or items.shape[0], False)
+
+
+def _checked(
+    kernel: Kernel | ArrayLike, n: int, start: ArrayLike | Sequence, states: int, thin: int | None
+) -> tuple[Kernel, Array, int | None]:
+    whole("n", n, 1)
+    whole("states", states, 1)
+    thin = thin if thin is None else whole("thin", thin, 1)
+    items = _start(start, n)
+    if not callable(kernel):
+        dense = symmetric(kernel, "kernel")
+        if dense.shape[0] != n:
+            raise ValueError(f"kernel has shape {dense.shape}: shape ({n}, {n}) is needed, as n = {n}")
+        kernel = _Dense(dense)
+    _check_start(kernel, items, items.shape[0])
+    return kernel, items, thin
 
 
 def add_delete(
@@ -112,21 +131,23 @@ def add_delete(
         limit: the largest set that is kept, which sizes the state. Additions beyond it are rejected, so take it where P(|S| >
             limit) does not matter: the rank of L is always enough.
         thin: proposals between records; ``limit`` if not given.
+
+    Raises:
+        ValueError: as ``exchange``, or a limit below the size of the start or above n.
     """
-    items = _start(start, n)
-    kernel = kernel if callable(kernel) else entries(kernel)
-    if not items.shape[0] <= limit <= n:
-        raise ValueError(f"limit = {limit}, but it must lie between the {items.shape[0]} items at start and all {n}")
-    _check_start(kernel, items, items.shape[0])
+    kernel, items, thin = _checked(kernel, n, start, states, thin)
+    whole("limit", limit, items.shape[0], n)
     items = jnp.concatenate([items, jnp.full(limit - items.shape[0], n, items.dtype)])
     return _trajectory(key, kernel, items, n, states, thin or max(limit, 1), True)
 
 
 def _start(start: ArrayLike | Sequence, n: int) -> Array:
-    items = jnp.asarray(start, int)
-    if items.ndim != 1 or len(set(items.tolist())) < items.shape[0] or bool(((items < 0) | (items >= n)).any()):
+    given = np.asarray(start)
+    given = given.astype(int) if given.size == 0 else given
+    distinct = given.ndim == 1 and given.dtype.kind in "iu" and len(set(given.tolist())) == given.size
+    if not distinct or ((given < 0) | (given >= n)).any():
         raise ValueError(f"start must be distinct indices from 0 to {n - 1}, (k,)")
-    return items
+    return placed(given.astype(int))
 
 
 def _check_start(kernel: Kernel, items: Array, k: int) -> None:

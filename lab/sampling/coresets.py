@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.numerics import Method, Reason
+from lab.numerics.arguments import whole
 from lab.sampling import ensembles, subsets
 from lab.sampling.ensembles import Spectrum
 
@@ -48,6 +49,10 @@ class Comparison(eqx.Module):
     k: int = eqx.field(static=True)
     kernel: subsets.Kernel = eqx.field(static=True)
     size: int = eqx.field(static=True)  # draws
+
+    def __check_init__(self):
+        whole("k", self.k, 1, self.rows.shape[0])
+        whole("size", self.size, 1)
 
     @property
     def batch(self) -> int:

@@ -222,12 +222,25 @@ def failure_bound(m: int, n: int | Array, delta: float | Array, k: float | int |
 
     Args:
         k: $K = \sup w k_m$; m, that of the optimal weights, if not given. For r independent DPPs n and K are r and m.
+
+    Raises:
+        ValueError: m that is not a whole number of at least 1, or delta outside [0, 1].
     """
+    arguments.whole("m", m, 1)
     return jnp.minimum(1.0, m * jnp.exp(-n * chernoff_rate(delta) / (m if k is None else k)))
 
 
 def points_needed(m: int, delta: float, eta: float, k: float | int | None = None) -> int:
-    """How many independent points make that bound at most eta."""
+    """How many independent points make that bound at most eta.
+
+    Raises:
+        ValueError: m that is not a whole number of at least 1, or delta or eta outside (0, 1].
+    """
+    arguments.whole("m", m, 1)
+    for name, value in (("delta", delta), ("eta", eta)):
+        arguments.real(name, value, ())
+        if not 0 < value <= 1:
+            raise ValueError(f"{name} = {value} is not allowed: {name} must be above 0 and at most 1")
     return math.ceil((m if k is None else k) * math.log(m / eta) / float(chernoff_rate(delta)))
 
 
@@ -236,6 +249,12 @@ def expected_ratio(n: int, delta: float, probability: float, k: float | int | No
 
     For independent points, with K given, $1 + (1-\delta)^{-2} K / (n P)$; for any design whose marginals average to dmu / w,
     $1 + (1-\delta)^{-1} / P$. P is the probability of the event.
+
+    Raises:
+        ValueError: delta outside [0, 1], or a probability that is not above 0 and at most 1.
     """
+    delta = arguments.real("delta", delta, low=0, high=1)
+    arguments.real("probability", probability, low=0, strict=True)
+    probability = arguments.real("probability", probability, high=1)
     by = jnp.asarray(1 - delta)
     return 1 + (1 / (by * probability) if k is None else k / (n * by**2 * probability))

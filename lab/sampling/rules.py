@@ -454,9 +454,10 @@ def _check_reached(rule: Rule | None, basis: Basis, found: Design) -> None:
         total, kept = int(found.tries.sum()), found.lambda_min.size - missed
         delta = float(rule.delta)
         chance = f"about {kept / total:.2g}" if kept else f"below {1 / total:.2g}"
+        enough = points_needed(basis.m, delta, 0.5) if delta > 0 else "no number"
         raise RuntimeError(
             f"lambda_min >= {1 - delta:g} was not reached in {rule.tries} tries by {missed} of {found.lambda_min.size} "
             f"designs of n = {rule.size(basis)} points (a try reaches it with probability {chance}): raise n, of which "
-            f"{points_needed(basis.m, delta, 0.5)} do for at least every second try of independent optimal ones, "
+            f"{enough} do for at least every second try of independent optimal ones, "
             "or raise delta or tries"
         )

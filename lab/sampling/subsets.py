@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int
 from lab.choices import chosen
 from lab.numerics import arguments
 from lab.numerics.differentiation import refuse_derivative
+from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.precision import need_float64
 from lab.sampling import ensembles
@@ -50,8 +51,17 @@ def kernel_matrix(a: Float[Array, "n d"], b: Float[Array, "m d"], kernel: Kernel
 
 
 def median_distance(rows: ArrayLike | Sequence, most: int = 1000) -> Float[Array, ""]:
-    """Between rows, over ``most`` of them, evenly spread: a length-scale to begin with."""
-    return _median_distance(_rows(rows), most)
+    """Between rows, over ``most`` of them, evenly spread: a length-scale to begin with.
+
+    Raises:
+        ValueError: fewer than 2 rows, rows that are not finite, or ``most`` below 2.
+    """
+    rows = _rows(rows)
+    if rows.shape[0] < 2:
+        raise ValueError(
+            f"rows have shape {rows.shape}: the median distance is of pairs, so that at least 2 are needed"
+        )
+    return _median_distance(rows, arguments.whole("most", most, 2))
 
 
 @jit
@@ -65,8 +75,10 @@ def _median_distance(rows: Float[Array, "N d"], most: int) -> Float[Array, ""]:
 def _length_of(rows: Array, length_scale: float | Array | None) -> float | Array:
     if length_scale is not None:
         return _length(length_scale)
+    if rows.shape[0] == 1:
+        return 1.0  # there is no other row to compare with
     length = median_distance(rows)
-    if rows.shape[0] > 1 and not isinstance(length, Tracer) and not float(length) > 0:
+    if not isinstance(length, Tracer) and not float(length) > 0:
         raise ValueError(
             "at least half of the pairs of rows are equal, so that there is no length to compare with: leave "
             "repeated rows out, or give length_scale"
@@ -89,8 +101,12 @@ def low_rank(
     """Pivoted Cholesky decomposition of the kernel of rows (N, d), which is never formed. Time O(N rank (rank + d)).
 
     Pivots repeat row 0 once nothing is left of L, to rounding.
+
+    Raises:
+        ValueError: rows that are not finite, or a rank below 1 or above N.
     """
     rows = _rows(rows)
+    arguments.whole("rank", rank, 1, rows.shape[0])
     length = _length_of(rows, length_scale)
     return _low_rank(rows, length, rank, kernel)
 
@@ -185,8 +201,18 @@ def from_spectrum(key: Array, given: Spectrum, k: int, size: int | None = None) 
 
 
 def coverage(rows: ArrayLike | Sequence, indices: Int[Array, " k"]) -> Float[Array, " N"]:
-    """Distance of each row to the nearest row that was chosen: its mean and maximum say how well a subset covers."""
+    """Distance of each row to the nearest row that was chosen: its mean and maximum say how well a subset covers.
+
+    Raises:
+        ValueError: rows that are not finite, no indices, or some that are not whole numbers from 0 to N - 1.
+    """
     rows = _rows(rows)
+    if not isinstance(indices, Tracer):
+        given = np.asarray(indices)
+        fits = given.ndim == 1 and given.size and given.dtype.kind in "iu"
+        if not fits or given.min() < 0 or given.max() >= rows.shape[0]:
+            raise ValueError(f"indices must be whole numbers from 0 to {rows.shape[0] - 1}, (k,), at least one")
+        indices = placed(given)
     chosen = rows[indices]
     squared = (rows**2).sum(axis=1)[:, None] + (chosen**2).sum(axis=1)[None, :] - 2 * rows @ chosen.T
     nearest = squared.min(axis=1).at[indices].set(0.0)

@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from lab import precision
@@ -113,3 +114,19 @@ def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:
     if not np.isin(event, (0, 1)).all():
         i = int(np.argmin(np.isin(event, (0, 1))))
         raise ValueError(f"event of {name} is {event[i]} for bag {i}, but it must be 1 (it came) or 0 (censored)")
+
+
+def numbers(name: str, given: Any, count: int, least: int = 1) -> Int[Array, " s"]:
+    """Convert numbers of bags to an array and check them, unless they are traced.
+
+    Raises:
+        ValueError: fewer than ``least``, or some that are not whole numbers from 0 to ``count`` - 1.
+    """
+    if not isinstance(given, Tracer):
+        found = np.asarray(given)
+        found = found if found.size else found.astype(int)
+        fits = found.ndim == 1 and found.size >= least and found.dtype.kind in "iu"
+        if not fits or ((found < 0) | (found >= count)).any():
+            some = f", at least {least}" if least else ""
+            raise ValueError(f"{name} must be numbers of bags, whole ones from 0 to {count - 1}{some}")
+    return placed(given)

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from lab.numerics import arguments
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.survival import statistics
-from lab.survival.bags import Bags
+from lab.survival.bags import Bags, numbers
 
 
 class Parts(NamedTuple):
@@ -54,7 +55,7 @@ class Evaluation(NamedTuple):
     curves: statistics.Survival  # (2, steps): above and below the median risk
 
 
-@jit
+@arguments.arrays()
 def evaluate(
     bags: Bags, risk: Float[Array, " n"], test: Int[Array, " s"], true_risk: Float[Array, " n"] | None = None
 ) -> Evaluation:
@@ -71,6 +72,9 @@ def evaluate(
     Returns:
         C-indices, the log-rank test of the two groups, and their Kaplan-Meier curves (2, s + 1).
 
+    Raises:
+        ValueError: risks that do not fit the bags or are not finite, no bag to test on, or a number that is no bag's.
+
     Source:
         Ren et al. (2025), OTSurv.
 
@@ -83,6 +87,15 @@ def evaluate(
         >>> float(found.cindex), found.curves.survival[0].tolist()  # of the one bag above the median
         (1.0, [1.0, 0.0, 0.0, 0.0])
     """
+    for name, given in (("risk", risk), ("true_risk", true_risk)):
+        if given is not None and given.shape != (bags.count,):
+            raise ValueError(f"{name} has shape {given.shape}: shape ({bags.count},) is needed, one for each bag")
+    numbers("test", test, bags.count)
+    return _evaluate(bags, risk, test, true_risk)
+
+
+@jit
+def _evaluate(bags: Bags, risk: Array, test: Array, true_risk: Array | None) -> Evaluation:
     tested = jnp.zeros(bags.count, bool).at[test].set(True)
     time, event = bags.time[test], bags.event[test]
     high = statistics.above_median(risk[test])

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 from lab.numerics import arguments
 from lab.numerics.jit import jit
 from lab.survival import losses
-from lab.survival.bags import Bags
+from lab.survival.bags import Bags, numbers
 from lab.survival.pooling import OTPooling, Transport, cost
 from lab.survival.training import Model
 
@@ -81,7 +81,7 @@ class BagPlan(NamedTuple):
     slack: Float[Array, " width"]  # mass of each patch that is left out
 
 
-@jit
+@arguments.arrays(potentials=arguments.ANY)
 def bag_plan(
     model: Model, bags: Bags, index: Int[Array, ""], potentials: Float[Array, "n k_and_1"], transport: Transport
 ) -> BagPlan:
@@ -102,7 +102,8 @@ def bag_plan(
         cost and plan (width, k) and slack (width,), NaN beyond the patches of the bag.
 
     Raises:
-        TypeError: a model that has no plan.
+        TypeError: a model that has no plan, or an index that is not a whole number.
+        ValueError: an index that is no bag's, or potentials that do not fit.
 
     Source:
         Ren et al. (2025), OTSurv; Zhang, Ren and He (2024), P2OT.
@@ -120,6 +121,15 @@ def bag_plan(
     """
     if not isinstance(model.pooling, OTPooling):
         raise TypeError(f"the model pools by {type(model.pooling).__name__}, which has no plan: OTPooling has one")
+    numbers("index", index[None], bags.count)
+    wanted = (bags.count, model.pooling.prototypes.shape[0] + 1)
+    if potentials.shape != wanted:
+        raise ValueError(f"potentials has shape {potentials.shape}: shape {wanted} is needed, as from score")
+    return _bag_plan(model, bags, index, potentials, transport)
+
+
+@jit
+def _bag_plan(model: Model, bags: Bags, index: Array, potentials: Array, transport: Transport) -> BagPlan:
     (x,), (here,) = bags.take(index[None], bags.widths[-1])
     costs = cost(model.features(x), model.pooling.prototypes, here)
     g, slack = potentials[index, :-1], jnp.where(jnp.asarray(transport.rho) < 1, potentials[index, -1], -jnp.inf)

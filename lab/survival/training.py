@@ -33,11 +33,12 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from lab.choices import choices, chosen
 from lab.numerics import Loop, Method, Reason, Run, pure, random
+from lab.numerics.arguments import whole
 from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.numerics.learning import ADAM, descend, rate
 from lab.survival import losses
-from lab.survival.bags import Bags
+from lab.survival.bags import Bags, numbers
 from lab.survival.pooling import AttentionPooling, MeanPooling, OTPooling, Pooling, Transport
 
 type Pool = Literal["ot", "mean", "attention"] | str
@@ -124,7 +125,7 @@ def model(
         the model, called with a bag, which of its patches are there, and a ``Transport``.
 
     Raises:
-        ValueError: a pooling that does not exist, k below 1.
+        ValueError: a pooling that does not exist, or a size below 1.
 
     Source:
         Ren et al. (2025), OTSurv.
@@ -138,6 +139,9 @@ def model(
         >>> risk.shape, float(pooled.weights.sum().round(9))
         ((1,), 1.0)
     """
+    for name, count in (("d", d), ("width", width), ("out", out)):
+        whole(name, count, 1)
+    whole("k", k)
     dtype = dtype or jnp.result_type(float)
     encode, pool, blend, head = jax.random.split(key, 4)
     if pooling == "ot":
@@ -401,14 +405,13 @@ def train(
         >>> int(ran.steps), ran.model.head.weight.shape  # the model as it starts
         (0, (1, 2))
     """
-    if batch < 2:
+    whole("epochs", epochs, 0)
+    if whole("batch", batch) < 2:
         raise ValueError(f"batch = {batch}, but a loss that compares bags needs at least 2 of them")
-    if epochs < 0:
-        raise ValueError(f"epochs = {epochs}, but a training can't be shorter than 0")
     bags, settings = refuse_derivative(
         (bags, settings), "a training on random batches has no derivative: lab.survival.train"
     )
-    which = jnp.arange(bags.count) if which is None else jnp.asarray(which)
+    which = jnp.arange(bags.count) if which is None else numbers("which", which, bags.count)
     dtype = bags.x.dtype
     known = not any(isinstance(each, Tracer) for each in (bags.event, which))
     if known and not np.asarray(bags.event)[np.asarray(which)].any():
@@ -419,7 +422,7 @@ def train(
         first, bags.x.shape[1], pooling=pooling, k=k, width=width, out=_BINS if loss == "nll" else 1, dtype=dtype
     )
     settings = jax.tree.map(lambda number: jnp.asarray(number, dtype), settings)
-    check = jnp.asarray(check, jnp.int32)
+    check = numbers("check", check, bags.count, least=0).astype(jnp.int32)
     experiment = Experiment(
         bags, which, check, ends, settings, jnp.asarray(epochs, dtype), later, begin, min(batch, which.shape[0]), loss
     )

@@ -1,6 +1,7 @@
 r"""Mixtures of sources: points of the simplex $\{p \ge 0, \sum_i p_i = 1\}$, and which of them are tried."""
 
 from itertools import combinations
+from math import comb
 from typing import Any
 
 import jax
@@ -71,7 +72,8 @@ def simplex_grid(sources: int, steps: int) -> Float[np.ndarray, "k sources"]:
     """
     sources, steps = arguments.whole("sources", sources, 1), arguments.whole("steps", steps, 1)
     places = steps + sources - 1
-    bars = np.array(list(combinations(range(places), sources - 1)), int).reshape(-1, sources - 1)
+    # the number of rows is stated, since one source has no bar
+    bars = np.array(list(combinations(range(places), sources - 1)), int).reshape(comb(places, sources - 1), sources - 1)
     edges = np.c_[np.full(len(bars), -1), bars, np.full(len(bars), places)]
     return (np.diff(edges, axis=1) - 1)[:, ::-1] / steps
 

@@ -59,3 +59,15 @@ def test_a_module_of_pytorch_is_rejected_with_the_way_to_call_it(make):
     module = type("Net", (base,), {"__module__": "mine"})()
     with pytest.raises(TypeError, match=r"PyTorch object \(Net\).*jax.pure_callback.*docs/how-to/own-model.md"):
         make(module, (1, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("gain", lambda: inverse.Clip((1, 4, 4), jnp.inf)),
+        ("gamma", lambda: inverse.LinearLightBlur(inverse.Blur((1, 4, 4), jnp.ones((3, 3)) / 9), 0.0)),
+    ],
+)
+def test_an_error_names_the_invalid_number(name, call):
+    with pytest.raises(ValueError, match=rf"\b{name}\b"):
+        call()

@@ -11,6 +11,7 @@ import scipy.optimize
 import scipy.stats
 
 from lab import paths
+from lab.paths import couplings
 from lab.paths.couplings import (
     Assignment,
     Entropic,
@@ -229,3 +230,16 @@ def test_batches_are_optimal_plans():
     np.testing.assert_array_equal(orders[1], order)
     mean = [float(((x1 - x0[order]) ** 2).sum(1).mean()) for order in orders]
     assert mean[0] > mean[1] > mean[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("costs", lambda: couplings.assignment(jnp.full((2, 2), jnp.nan))),
+        ("size", lambda: couplings.by_batches(jnp.zeros((4, 2)), jnp.zeros((4, 2)), 0)),
+        ("y", lambda: couplings.cost_matrix(jnp.zeros((4, 2)), jnp.zeros((4, 1)))),
+    ],
+)
+def test_an_error_names_the_invalid_argument(name, call):
+    with pytest.raises(ValueError, match=rf"\b{name}\b"):
+        call()

@@ -1,11 +1,17 @@
-"""The fuzz of shapes, traffic and the modules of ``lab.ot`` at its smallest size."""
+"""The fuzz of shapes, traffic and modules of ``lab.ot`` at its smallest size, run as the command."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from benchmarks import fuzz_shapes
+from benchmarks.fuzz_shapes import CHECKS
 
 
 @pytest.mark.slow
-def test_no_problem_fails():
-    found = fuzz_shapes.main(problems=len(fuzz_shapes.CHECKS), seed=0)
-    assert found["failed"] == 0
+def test_one_problem_of_each_check_holds():
+    command = [sys.executable, "-m", "benchmarks.fuzz_shapes", "--problems", str(len(CHECKS))]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert json.loads(done.stdout.splitlines()[-1])["failed"] == 0, done.stdout + done.stderr

@@ -61,3 +61,10 @@ def test_the_plan_of_a_bag_is_the_one_that_was_scored():
 def test_means_by_kind():
     kind, values = np.array([[0, 1, -1], [1, 1, 0]], np.int32), np.arange(6.0).reshape(2, 3)
     np.testing.assert_allclose(mean_by_kind(jnp.asarray(kind), jnp.asarray(values), 3), [2.5, 8 / 3, 0])
+
+
+@pytest.mark.parametrize(("name", "risk", "test"), [("test", [0.0] * 4, [4]), ("risk", [0.0] * 3, [0, 1])])
+def test_evaluation_names_what_does_not_fit_the_bags(name, risk, test):
+    made = bags(np.ones((4, 1)), np.arange(4), np.arange(1.0, 5.0), np.ones(4))
+    with pytest.raises(ValueError, match=name):
+        survival.evaluate(made, jnp.asarray(risk), jnp.asarray(test))

@@ -222,3 +222,7 @@ def test_designs_are_on_the_simplex():
     np.testing.assert_allclose(drawn.sum(1), 1, atol=1e-12)
     np.testing.assert_allclose(drawn.mean(0), 1 / 3, atol=0.02)
     np.testing.assert_allclose(drawn.var(0), 1 / 18, rtol=0.08)  # uniform on the triangle
+
+
+def test_one_source_has_one_mixture():
+    np.testing.assert_array_equal(designs.simplex_grid(1, 3), [[1.0]])
