@@ -16,21 +16,11 @@ from lab.studies import Study
 from lab.studies.contract import Comparison, comparisons, told
 
 STUDIES = [study for study in studies.catalogue() if not study.__module__.startswith("lab_user_")]
-PENDING = {study.slug for study in STUDIES} - set(
-    (
-        "dpm-ot policy-gradient kinetic-optimal-paths diverse-subset rectified-flow sparse-ot stochastic-interpolants "
-        "weighted-cfm immiscible-diffusion potential-flows optimal-boundary principles-of-diffusion "
-        "shortest-path-diffusion dpp-least-squares monge-gap sinkhorn-newton-sparse "
-        "inverse-problems projektor locality-denoisers maid-bilevel self-tuning-networks regularized-ndes "
-        "shape-correspondence otsurv sp2ot road-agents"
-    ).split()
-)  # only grows
-CONVERTED = [study for study in STUDIES if study.slug not in PENDING]
 
 
 def every(test):
     return pytest.mark.slow(
-        pytest.mark.parametrize("study", CONVERTED, ids=lambda study: study.slug, scope="module")(test)
+        pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.slug, scope="module")(test)
     )
 
 

@@ -21,7 +21,7 @@ A story lists its comparisons, and every sentence that names a best method is ma
 4. Compute the seeds: ``python -m lab.app.shipping --seeds SLUG`` runs the default, the steps and ``best_at`` with five seeds
    and writes the values to ``data/results/comparisons.json``. A training that takes minutes sets ``Story.repeats`` to fewer
    states; one with wide intervals sets ``Story.seeds`` above 5. Where the file lacks a state, the sentence says "one seed".
-5. Take the study out of ``PENDING`` in ``tests/studies/test_comparisons.py`` and run that file with ``-k SLUG``.
+5. Run ``tests/studies/test_comparisons.py`` with ``-k SLUG``.
 """
 
 import hashlib

@@ -3,12 +3,19 @@
 import numpy as np
 import xarray as xr
 
+from lab.studies.contract import Comparison
 from lab.words import number
 
-from .pictures import named, place_of
-from .variables import DIVERGED, METHODS
+from .pictures import place_of
+from .variables import DIVERGED
 
 _WILD = "The diffusion diverged: its numbers are not finite"
+PSNR = Comparison(
+    "psnr", "PSNR of the volume",
+    {"FBP": "direct inversion", "least norm": "the minimum-norm solution", "MAP": "Gaussian MAP", "TV": "total variation",
+     "slice-wise": "slice-wise diffusion", "MBIR": "DiffusionMBIR"},
+    "higher", result="psnr_of", along="solver", at={"plane": "volume"}, ours="MBIR",
+)
 
 
 def _film(result: xr.Dataset) -> str:
@@ -29,17 +36,6 @@ def _profile(result: xr.Dataset) -> str:
     if not np.isfinite([ours, alone, flat]).all():
         return _WILD
     return f"Along this line MBIR errs by {number(ours, 2)}, slice-wise by {number(alone, 2)}, TV by {number(flat, 2)}"
-
-
-def _table(result: xr.Dataset) -> str:
-    volume = result.psnr_of.sel(plane="volume")
-    ours, others = float(volume.sel(solver="MBIR")), volume.sel(solver=list(METHODS[:-1])).values
-    if not np.isfinite(ours) or np.isnan(others).all():
-        return _WILD
-    best = int(np.nanargmax(others))
-    more, name = ours - others[best], named(result, METHODS[best])
-    rank = f"more than {name}, the next" if more > 0 else f"less than {name}, the best"
-    return f"MBIR has {number(round(ours, 1))} dB in the volume, {abs(more):.1f} {rank}"
 
 
 def _similarity(result: xr.Dataset) -> str:
@@ -75,17 +71,7 @@ def _roughness(result: xr.Dataset) -> str:
 
 
 def _views(result: xr.Dataset) -> str:
-    volume = result.psnr_of.sel(plane="volume").sortby("views").transpose("views", "solver")
-    names, views = volume.solver.values, volume.views.values
-    best = np.array([str(names[np.nanargmax(row)]) if np.isfinite(row).any() else "" for row in volume.values])
-    others = np.flatnonzero(best != "MBIR")
-    if not others.size:
-        return "MBIR is the best of all methods at every number of views"
-    last = f"{named(result, str(best[others[-1]]))} with {views[others[-1]]}"
-    if others.size == len(best):
-        return f"Another method beats MBIR at every number of views: {last}"
-    *most, final = map(str, views[best == "MBIR"])
-    return f"MBIR is best with {', '.join(most)}{' and ' if most else ''}{final} views, {last}"
+    return PSNR.finding_by(result, "views")
 
 
 def _weights(result: xr.Dataset) -> str:
@@ -115,7 +101,7 @@ def _residuals(result: xr.Dataset) -> str:
 
 
 FINDS = {
-    "film": _film, "profile": _profile, "table": _table, "similarity": _similarity, "sinogram": _sinogram,
+    "film": _film, "profile": _profile, "table": PSNR.finding, "similarity": _similarity, "sinogram": _sinogram,
     "spectrum": _spectrum, "roughness": _roughness, "views": _views, "weights": _weights, "progress": _progress,
     "residuals": _residuals,
 }

@@ -154,7 +154,7 @@ PICTURES = Pictures(
             needs=("spectrum", "lines")),
     Picture("roughness", "Does it diverge?", "above unrelated slices with noise of that level it does", _roughness),
     Picture("table", "Numbers", "PSNR in dB by plane, |A x - y| / |y|, and what differs between neighbours", _table),
-    Picture("similarity", "Similarity", "SSIM by plane: those along z tell flicker best", _similarity),
+    Picture("similarity", "Similarity", "SSIM by plane; planes along z show the flicker", _similarity),
     Picture("views", "By views", "each method; 50 dB and more, which is exact, are drawn as 50", _views, needs=("psnr_of",),
             along={"views": (2, 4, 8, 16, 32, 64)}, when={"scanner": ("sparse views", "limited angle")}, why="it has no views"),
     Picture("weights", "By penalty and weight", "×: it diverges; dashed: ρ = |A|²; from 10 dB on", _weights,

@@ -2,10 +2,10 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import FINDS, PSNR
 
 STORY = Story(
-    "A diffusion that knows single slices makes a volume that flickers; a small penalty across slices makes them agree.",
+    "A diffusion prior on single slices makes the volume flicker; a small penalty across slices reduces the flicker.",
     hero=("planes",),
     moves=("views", "lam", "rho", "slice"),
     steps=(
@@ -32,7 +32,8 @@ STORY = Story(
         Group("What sharing is worth", "One cheap step of ADMM at each level is enough where its variables go on.",
               ("progress", "residuals")),
     ),
-    says=("{psnr:.1f} dB; slice by slice {psnr_alone:.1f}, total variation alone {psnr_tv:.1f}, Gaussian MAP {psnr_map:.1f}.",),
     finds=FINDS,
+    compares=(PSNR,),
+    repeats=(),
     question="How few views make a volume?",
 )

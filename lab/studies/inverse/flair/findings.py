@@ -3,11 +3,19 @@
 import numpy as np
 import xarray as xr
 
+from lab.studies.contract import Comparison
 from lab.words import number
 
 from .pictures import OFF, ON, SD3, SWITCHES
 
 _LOST = "The answers are not finite"
+DTA = Comparison(
+    "dta", "PSNR of one sample", {"psnr_one": "FLAIR", "psnr_fresh": "FLAIR without DTA"}, "higher",
+)
+PLANE = Comparison(
+    "plane", "W₁ to the posterior in the plane",
+    {"plane_distance": "FLAIR", "plane_distance_fresh": "FLAIR without DTA"},
+)
 _MODES = ("left mode", "right mode", "mode below")
 
 
@@ -23,7 +31,7 @@ def _signed(value: float) -> str:
 def _calibration(result: xr.Dataset) -> str:
     own, theirs = float(result.t[result.e.values.argmin()]), float(SD3[SD3[:, 1].argmin(), 0])
     weight = number(float(result.lambda_R.max()), 2)
-    return f"The velocity errs least at t = {own:.2g}, that of SD3 at {theirs:.2g}; the weight is {weight} at most"
+    return f"The velocity error is minimal at t = {own:.2g}, for SD3 at {theirs:.2g}; the weight is at most {weight}"
 
 
 def _relaxation(result: xr.Dataset) -> str:

@@ -194,8 +194,8 @@ PICTURES = Pictures(
             plays="moment"),
     Picture("modes", "Which of the two", "How many answers end in each mode, and how far their law is from the posterior (W₁ "
             "along x₁).", _modes),
-    Picture("parts", "Which part matters", "PSNR of one answer with each of the three parts off. The paper finds DTA to matter "
-            "most, then HDC, then CRW.", _parts,
+    Picture("parts", "Which part matters", "PSNR of one answer with each of the three parts off. In the paper DTA has a larger "
+            "effect than HDC, and HDC than CRW.", _parts,
             along={"alpha_scale": (1.0, 0.0), "hdc": ("auto", "one step"), "crw": (True, False)}, needs=("psnr_one", "spread"),
             also=_EXACT),
     Picture("priors", "Does DTA help?", "Gain over fresh noise in every step: next to nothing under a Gaussian prior, "

@@ -2,11 +2,11 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import DTA, FINDS, PLANE
 
 STORY = Story(
-    "Noise an estimate, pull it to what a flow model says, put it back on the data: the answers agree with what was seen, and "
-    "differ where nothing was.",
+    "FLAIR adds noise, denoises with a flow model and projects onto the data. Its samples agree with the measurement and "
+    "differ where nothing was observed.",
     hero=("answers", "spread"),
     moves=("c", "damage", "hdc"),
     steps=(
@@ -37,8 +37,7 @@ STORY = Story(
               ("filmstrip", "stability")),
         Group("Which part matters", "Here DTA gains {dta_gain:.2f} ± {dta_gain_half:.2f} dB. The paper's order, DTA before HDC "
               "before CRW, is not found under a Gaussian prior.", ("parts", "priors")),
-        Group("Two answers", "In the plane the answers are W₁ = {plane_distance:.2f} from the posterior with DTA and "
-              "{plane_distance_fresh:.2f} without.", ("plane", "modes")),
+        Group("Two modes in the plane", PLANE.finding, ("plane", "modes")),
         Group("Fidelity or diversity", "One answer has {psnr_one:.1f} dB, the mean of all {psnr_average:.1f}, E[x | y] has "
               "{psnr_exact:.1f}.", ("tradeoff", "table")),
     ),
@@ -48,5 +47,7 @@ STORY = Story(
         "Trajectory adjustment changes PSNR by {dta_gain:.2f} ± {dta_gain_half:.2f} dB here.",
     ),
     finds=FINDS,
+    compares=(DTA, PLANE),
+    repeats=(),
     question="How do a flow and a measurement agree on an image?",
 )

@@ -3,12 +3,19 @@
 import numpy as np
 import xarray as xr
 
+from lab.studies.contract import Comparison
 from lab.studies.vocabulary.training import course
 from lab.words import number, percent
 
 from .pictures import WAYS
 
 _LOST = "The flow leads to no finite numbers"
+_WORDS = {
+    "posterior mean": "the posterior mean", "PMRF": "PMRF", "optimal transport": "optimal transport",
+    "posterior sampling": "posterior sampling", "flow given Y": "the flow given Y", "flow from Y": "the flow from Y",
+}
+ERROR = Comparison("error", "mean squared error", _WORDS, result="mse", along="estimator", ours="PMRF", best_at=None)
+W2 = Comparison("w2", "W₂ to clean data", _WORDS, result="w2", along="estimator")
 
 
 def _times(error: xr.DataArray | float, mmse: xr.DataArray | float) -> str:

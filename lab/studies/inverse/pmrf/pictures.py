@@ -179,8 +179,8 @@ def _tasks(result: xr.Dataset) -> Any:
 
 
 PICTURES = Pictures(
-    Picture("plane", "Error and distance from the law of the data", "Left: little error; down: like the data. Dashed: the "
-            "best of all estimators. PMRF walks from one end to the other as K grows.", _plane),
+    Picture("plane", "Error and distance from the law of the data", "Left: small error; down: near the data distribution. "
+            "Dashed: the optimal trade-off. PMRF moves from one end to the other as K grows.", _plane),
     Picture("images", "What becomes of a measurement", "From above: what was measured, the posterior mean, PMRF in few and "
             "many steps, a sample of the posterior, and the truth.", _images, needs=("images",)),
     Picture("paths", "Three ways to the data", "Each particle from its start (grey tail) to where it ends; orange: the x that "
@@ -189,16 +189,16 @@ PICTURES = Pictures(
             "more of them cost error.", _error),
     Picture("covariance", "How the covariance is reached", "Euler's method is of order one: ten times the steps, a tenth of "
             "the error.", _covariance),
-    Picture("sigma", "What the noise of the start costs", "Little of it is nearly free, and reaches the law slowly where Y "
-            "does not tell all of x; much of it is worse than a sample of the posterior.", _sigma, along={"sigma_s": _SIGMAS},
+    Picture("sigma", "What the noise of the start costs", "Small σₛ costs almost no error, but many steps where Y does "
+            "not determine x. With large σₛ the error exceeds that of a posterior sample.", _sigma, along={"sigma_s": _SIGMAS},
             needs=("mse_pmrf", "mse_limit", "mmse", "d_max", "mse_sampling")),
-    Picture("levels", "From little noise to much", "Errors as multiples of the least one: sampling costs 2 at any noise.",
+    Picture("levels", "From little noise to much", "Errors as multiples of the MMSE: posterior sampling has 2 at any noise.",
             _noise, along={"noise": _NOISES},
             needs=("mse_pmrf", "mse_limit", "mmse", "d_max", "mse_sampling", "mse_from_y")),
-    Picture("tasks", "What is measured", "Errors as multiples of the least one. There is no flow from Y where Y is shorter.",
+    Picture("tasks", "What is measured", "Errors as multiples of the MMSE. There is no flow from Y where Y is shorter.",
             _tasks, along={"task": possible},
             needs=("mse_pmrf", "mmse", "d_max", "mse_sampling", "mse_from_y")),
-    Picture("estimators", "All estimators", "Error, as a multiple of the least one too, distance from X, and error of the "
+    Picture("estimators", "All estimators", "Error, also as a multiple of the MMSE, distance from X, and error of the "
             "covariance.", _table),
     Picture("velocity", "Where the flow leads", "The velocity of PMRF, with its particles (blue) and x (orange). Play it.",
             _quiver, needs=("velocity",), plays="moment"),

@@ -2,11 +2,12 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import ERROR, FINDS, W2
 from .presets import RING
 
 STORY = Story(
-    "Carried from the posterior mean to the law of the data, a restored image pays for its sharpness with the least error.",
+    "PMRF transports the posterior mean to the distribution of clean data by a rectified flow. Matching that distribution "
+    "increases the error.",
     hero=("plane", "images"),
     moves=("euler_steps", "sigma_s", "noise"),
     steps=(
@@ -33,11 +34,10 @@ STORY = Story(
     groups=(
         Group("How many steps?", "From error {mmse:.3g} and W₂ = {w2_mean:.3g} these steps of PMRF come to {mse_pmrf:.3g} and "
               "{w2_pmrf:.3g}.", ("error", "covariance")),
-        Group("How near to the best?", "The least error of an estimator with the law of x is {d_max:.3g}, of PMRF "
-              "{mse_pmrf:.3g}, of sampling {mse_sampling:.3g}.", ("estimators", "tasks", "levels")),
-        Group("How much noise at the start?", "PMRF errs by {mse_pmrf:.3g} from this noise; the least is {d_max:.3g}.",
-              ("sigma",)),
-        Group("How particles get there", "From the posterior mean the way is the shortest.", ("paths", "velocity", "density")),
+        Group("Comparison of estimators", ERROR.finding, ("estimators", "tasks", "levels")),
+        Group("How much noise at the start?", "The error of PMRF is {mse_pmrf:.3g} with this noise; the minimum of an "
+              "estimator with the distribution of X is {d_max:.3g}.", ("sigma",)),
+        Group("Trajectories", "The flows begin at the posterior mean, at Y, and at noise.", ("paths", "velocity", "density")),
         Group("By a network", "What the paper trains: here beside what is exact.", ("network", "training")),
     ),
     says=(
@@ -45,5 +45,7 @@ STORY = Story(
         "PMRF errs by {mse_pmrf:.3g} at W₂ = {w2_pmrf:.3g}; no estimator with the law of the data errs less than {d_max:.3g}.",
     ),
     finds=FINDS,
+    compares=(ERROR, W2),
+    repeats=(),
     question="How close can an answer be that still looks real?",
 )

@@ -5,12 +5,18 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from lab.studies.contract import sweeping
+from lab.studies.contract import Comparison, sweeping
 from lab.words import number
 
 from .pictures import DRAWN_TIMES
 
 _LOST = "The answers are not finite"
+PSNR = Comparison(
+    "psnr", "PSNR",
+    {"quality": "RED-diff", "quality_posterior": "the posterior mean", "quality_draw": "a posterior sample",
+     "quality_rest": "the minimizer of the averaged objective", "quality_start": "the initial image"},
+    "higher", ours="quality", best_at=None,
+)
 
 
 def _db(value: float) -> str:

@@ -2,10 +2,11 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import FINDS, PSNR
 
 STORY = Story(
-    "One image, pulled by a denoiser from much noise to little, ends near the posterior mean; of its spread it says little.",
+    "RED-diff pulls one image toward denoised images, from high noise to low. It approximates the posterior mean, not the "
+    "posterior spread.",
     hero=("film",),
     moves=("frame", "rate", "order"),
     steps=(
@@ -23,8 +24,7 @@ STORY = Story(
              lambda before, after: after.spread_share < 0.4, look="spread"),
     ),
     groups=(
-        Group("How near?", "The answers have {quality:.1f} dB, the posterior mean {quality_posterior:.1f}; the averaged "
-              "objective rests at {quality_rest:.1f}.",
+        Group("PSNR", PSNR.finding,
               ("order", "answers", "bed", "heat", "seeds", "steps", "noise", "priors")),
         Group("How sure?", "The answers spread {spread_share:.0%} as widely as the posterior.",
               ("spread", "modes", "perception")),
@@ -32,10 +32,11 @@ STORY = Story(
               ("strip", "rings", "trace", "strengths")),
     ),
     says=(
-        "The answers have {quality:.1f} dB, the start {quality_start:.1f} dB, the posterior mean {quality_posterior:.1f} dB.",
         "They lie {apart:.3f} a pixel from the posterior mean, and spread {spread_share:.0%} as widely as the posterior.",
         "What was measured they give up to {misfit:.2g} of the noise's variance: 1 would not follow the noise.",
     ),
     finds=FINDS,
+    compares=(PSNR,),
+    repeats=(),
     question="In which order should a denoiser be asked?",
 )

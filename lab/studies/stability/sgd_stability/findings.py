@@ -6,10 +6,15 @@ from itertools import pairwise
 import numpy as np
 import xarray as xr
 
-from lab.studies.contract import sweeping
+from lab.studies.contract import Comparison, sweeping
 from lab.words import number, percent
 
 from .pictures import along_rates, late_ways, limits, over_eta, ways_trained
+
+TEST = Comparison("test", "test error", {"test_sgd": "SGD", "test_gd": "gradient descent"}, ours="test_sgd")
+TRACE = Comparison(
+    "trace", "trace of G at the end", {"SGD": "SGD", "GD": "gradient descent"}, result="tr_end", along="way", ours="SGD",
+)
 
 
 def _with_each(result: xr.Dataset, told: Callable[[str], float], digits: int = 2) -> str:
@@ -55,7 +60,7 @@ def _error(result: xr.Dataset) -> str:
         if np.isfinite(error).any():
             best = np.nanargmin(error)
             told.append(f"{number(error[best], 2)} with {way} (η = {number(eta[best], 2)})")
-    return f"The least test error is {', '.join(told)}" if told else "All runs diverge"
+    return f"Minimum test error over η: {', '.join(told)}" if told else "All runs diverge"
 
 
 def _norms(result: xr.Dataset) -> str:

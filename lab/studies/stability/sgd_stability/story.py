@@ -2,10 +2,10 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import FINDS
+from .findings import FINDS, TEST, TRACE
 
 STORY = Story(
-    "SGD can only stay at minima whose Hessian has a small trace, gradient descent at any whose largest eigenvalue is small.",
+    "SGD is stable only at minima whose Hessian has a small trace; gradient descent requires only a small largest eigenvalue.",
     hero=("diagram", "edge"),
     moves=("eta", "B"),
     steps=(
@@ -23,12 +23,13 @@ STORY = Story(
     groups=(
         Group("What each learning rate holds", "At this one η tr / 2 of SGD is {half_tr_sgd:.2f}, of GD {half_tr_gd:.2f}.",
               ("sweep", "thresholds", "table")),
-        Group("What it is good for", "The test error of SGD is {test_sgd:.2g}, of GD {test_gd:.2g}.",
-              ("error", "norms", "balance")),
+        Group("Test error", TEST.finding, ("error", "norms", "balance")),
         Group("The Hessian", "Its largest eigenvalue bounds both: η λmax / 2 of GD is {half_lmax_gd:.2f}.",
               ("spectrum", "before-after", "hessian")),
         Group("Training", "The bounds bind only where the loss vanishes.", ("losses", "alignment")),
     ),
     finds=FINDS,
+    compares=(TEST, TRACE),
+    repeats=(),
     question="How sharp a minimum can SGD stay in?",
 )
