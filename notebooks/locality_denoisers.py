@@ -15,8 +15,8 @@
 #
 # Lukoianov, Yuan, Solomon and Sitzmann, *Locality in Image Diffusion Models Emerges from Data Statistics*, NeurIPS 2025.
 #
-# A diffusion model is a denoiser. The exact minimiser of its loss on a finite data set only memorises; trained networks do
-# better, because each pixel looks at its neighbourhood. The paper says that the covariance of the data dictates this
+# A diffusion model is a denoiser. The exact minimiser of its loss on a finite data set only memorises; trained networks
+# generalize, because each pixel looks at its neighbourhood. The paper says that the covariance of the data dictates this
 # neighbourhood. This notebook computes where denoisers look on handwritten digits, by hand and with the library, builds the
 # paper's denoiser, and compares it with a small U-Net.
 

@@ -18,7 +18,7 @@
 #
 # A policy is learned from what it earns. One episode gives a gradient that is right on average and far off each time. This
 # notebook builds the estimates, checks them against exact gradients, compares five ways to remember them, and says where a
-# better gradient is no better return.
+# smaller error of the gradient brings no higher return.
 
 # %%
 import lab
@@ -88,8 +88,8 @@ pd.DataFrame({"measured": slopes, "theory": theory}).round(2)
 pictures.errors(result)
 
 # %% [markdown]
-# A better gradient is not a better return, at this step. **HARPG pays for its large first steps**, and takes twice the
-# episodes for an update.
+# A smaller error of the gradient does not bring a higher return: the intervals of all five methods overlap. HARPG takes twice
+# the episodes for an update.
 
 # %%
 pictures.returns(result)

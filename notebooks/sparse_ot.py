@@ -16,7 +16,7 @@
 # Liu, Puigcerver and Blondel, *Sparsity-Constrained Optimal Transport*, ICLR 2023.
 #
 # Every target may receive mass from at most $k$ sources. This notebook builds the method from its objective, shows
-# where it stops being feasible and why, compares it with POT, and ends in the paper's figures.
+# where its plan misses a marginal and why, compares it with POT, and ends in the paper's figures.
 
 # %%
 import lab
@@ -104,8 +104,8 @@ print("dual less semi-dual       ", float(ot.dual(problem, regularizer, alpha, a
 #
 # The primal is not convex, so there may be a duality gap. The dual solves the relaxed problem in which half the
 # squared $k$-support norm takes the place of $\Omega$. Its optimal plan meets both marginals. Where it has more than
-# $k$ nonzeros in a column, sources tie for the $k$-th place there, and no $k$-sparse plan has a zero gradient: the
-# plan above misses the rows however long one iterates.
+# $k$ nonzeros in a column, sources tie for the $k$-th place there, and the $k$-sparse plan of the dual has no zero gradient:
+# it misses the rows however long one iterates. Other 2-sparse plans satisfy both marginals here; the dual does not find them.
 
 # %%
 relaxed = lab.run(study.but(plan="relaxed"))
@@ -138,7 +138,7 @@ along_k = study.picture_result(pictures.value)
 pictures.value(along_k)
 
 # %% [markdown]
-# Feasibility comes back on the way. The red line is the part of the mass that the rows of the $k$-sparse plan miss.
+# With $k$ the error falls to zero. The red line is the part of the mass that the rows of the $k$-sparse plan miss.
 
 # %%
 pictures.feasibility(along_k)

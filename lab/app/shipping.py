@@ -96,9 +96,14 @@ def repeated(study: type[Study], store: Store, known: Mapping[str, Any]) -> dict
     for name, change in (comparisons.states(study) if compared else {}).items():
         began = time.monotonic()
         try:
-            runs = [_run(study(**(change | {"seed": seed})), store) for seed in seeds]
+            runs = [_run(study(**(change | {"seed": seeds[0]})), store)]
+            if any(len(comparison.values(runs[0])) > 1 for comparison in compared):
+                runs += [_run(study(**(change | {"seed": seed})), store) for seed in seeds[1:]]
         except (ValueError, OSError) as problem:  # its data are elsewhere
             print(f"  {name} with several seeds: {problem}", flush=True)
+            continue
+        if len(runs) < len(seeds):
+            print(f"  {name} has fewer than two methods", flush=True)
             continue
         of = comparisons.signature(json.loads(runs[0].attrs["parameters"]), runs[0].attrs["data_name"])
         values = {}

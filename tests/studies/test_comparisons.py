@@ -35,7 +35,7 @@ def _shipped(study: type[Study]) -> dict[str, xr.Dataset]:
     assert study.story is not None
     changes = {"default": {}} | {f"step-{at}": dict(step.change) for at, step in enumerate(study.story.steps, 1)}
     changes |= {f"best-{each.name}": dict(each.best_at or {}) for each in study.story.compares if each.best_at}
-    changes |= {preset.name: dict(preset.values) for preset in study.presets}
+    changes |= {f"preset-{preset.name}": dict(preset.values) for preset in study.presets}
     found = {}
     for name, change in changes.items():
         try:
@@ -76,8 +76,9 @@ def _expected(comparison: Comparison, result: xr.Dataset) -> tuple[list[str], in
     sign = 1 if comparison.better == "lower" else -1
     means = {method: sign * row.mean() for method, row in rows.items()}
     first = min(means, key=lambda method: means[method])
+    same = [m for m in means if means[m] - means[first] <= 1e-3 * max(abs(means[m]), abs(means[first]))]
     if not comparison.random:
-        return [m for m in means if means[m] - means[first] <= 1e-3 * max(abs(means[m]), abs(means[first]))], 0
+        return same, 0
     if comparison.error:
         count = json.loads(result.attrs["parameters"]).get(comparison.count, comparison.count)
         error = {m: float(result[comparison.error].sel({comparison.along: m}).values) for m in rows}
@@ -85,7 +86,7 @@ def _expected(comparison: Comparison, result: xr.Dataset) -> tuple[list[str], in
         count = min((len(row) for method, row in rows.items() if method not in comparison.single), default=1)
         error = {method: stats.sem(row) if len(row) > 1 else 0.0 for method, row in rows.items()}
     if count < 5:
-        return [first], count
+        return same, count
     half = {method: stats.t.ppf(0.975, count - 1) * error[method] for method in rows}
     return [m for m in means if m == first or means[m] - means[first] <= half[m] + half[first]], count
 
@@ -113,7 +114,7 @@ def wrong(text: str, comparison: Comparison, result: xr.Dataset) -> str:
     head = re.split(r" has the (?:low|high)est | tie for the (?:low|high)est ", text)[0]
     head = re.sub(r"^(?:With )?(?:one|\d+) seeds?[,:] ", "", head, flags=re.IGNORECASE)
     words = {method: comparison.methods[method].lower() for method in comparison.methods}
-    many = re.fullmatch(r"All (\d+) methods|(\d+) of \d+ methods", head)
+    many = re.fullmatch(r"[Aa]ll (\d+) methods|(\d+) of \d+ methods", head)
     named = set(re.split(r", | and ", head.lower()))
     if many and int(many[1] or many[2]) != len(best):
         return f"{head} are said to tie, but {best} do"
@@ -198,10 +199,14 @@ def test_its_default_has_five_seeds_which_agree_with_what_ships(study):
     for name, state in comparisons.recorded(shipped.folder()).get(study.slug, {}).items():
         change = comparisons.states(study)[name]
         assert state["of"] == comparisons.signature(json.loads(_parameters(study, change)), study(**change).load().name)
-        if name in runs:
-            for comparison in study.story.compares:
-                for method, (value,) in comparison.values(runs[name]).items() if comparison.stored else ():
-                    assert state["values"][comparison.name][method][0] == pytest.approx(value, rel=0.05), (name, method)
+        if name not in runs or (seed := runs[name].attrs["seed"]) not in state["seeds"]:
+            continue
+        for comparison in study.story.compares:
+            for method, (value,) in comparison.values(runs[name]).items() if comparison.stored else ():
+                row = np.array(state["values"][comparison.name][method])
+                near = stats.t.ppf(0.975, len(row) - 1) * row.std(ddof=1) * (1 + 1 / len(row)) ** 0.5
+                apart = abs(row[state["seeds"].index(seed)] - value)  # of trainings elsewhere, whose rounding has grown
+                assert apart <= 0.05 * abs(value) or abs(row.mean() - value) <= near, (name, method)
 
 
 @every
@@ -212,6 +217,7 @@ def test_no_other_text_of_it_ranks_methods(study):
         assert owner in claims or re.fullmatch(r"tests/[\w/]+\.py::\w+", owner), owner
     texts = {story.phenomenon, story.question, *(text for text in story.says if isinstance(text, str))}
     texts |= {picture.title for picture in study.pictures} | {picture.caption for picture in study.pictures}
+    texts |= {study.about} | {text for preset in study.presets for text in (preset.title, preset.doc)}
     texts |= {text for group in story.groups for text in (group.title, group.finding) if isinstance(text, str)}
     for result in _shipped(study).values():
         made = {text for each in story.compares for text in (each.sentence(result), each.finding(result))}
@@ -257,8 +263,14 @@ def test_overlapping_intervals_are_a_tie_and_one_seed_is_not_certain():
     near = _result([[1.0, 1.3, 0.9], [1.1, 1.4, 0.9], [3.0, 3.1, 2.9]])
     five = _result([[1.0, 1.3, 0.9, 1.2, 0.8], [1.1, 1.4, 0.9, 1.2, 0.8], [3.0, 3.1, 2.9, 3.0, 3.0]])
     assert _of(over="seed").finding(five).startswith("The flow and DPM-OT tie for the lowest W₂")
+    beside = _result([[1.0, 1.3, 0.9, 1.2, 0.8], [1.1, 1.4, 1.0, 1.3, 0.91], [3.0, 3.1, 2.9, 3.0, 3.0]])
+    assert "In paired differences the flow is ahead of DPM-OT by 0.102 ± 0.0056." in _of(over="seed").sentence(beside)
+    assert "paired" not in _of(over="seed").sentence(five)
     assert _of(over="seed").sentence(near).startswith("With 3 seeds, the flow has the lowest W₂ among 3 methods")
     assert _of().finding(_result([1.0, 2.0, 3.0])).startswith("One seed: the flow has")
+    assert (
+        _of().finding(_result([0.0, 0.0, 0.0])) == "One seed: the flow, DPM-OT and annealing tie for the lowest W₂, 0"
+    )
     assert _of(random=False).finding(_result([1.0, 1.0005, 3.0])).startswith("The flow and DPM-OT tie")
     assert (
         _of(better="higher", random=False).finding(_result([1.0, 2.0, 3.0])).startswith("Annealing has the highest W₂")

@@ -59,7 +59,7 @@ RANKS = re.compile(
     re.IGNORECASE,
 )
 """Words that rank methods; "at least" and "at most" state bounds, "the nearest point" no rank."""
-_SAME = 1e-3  # relative difference of deterministic values that counts as a tie
+_SAME = 1e-3  # relative difference of values without intervals that counts as a tie
 _STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
 
 
@@ -69,8 +69,11 @@ class Standing(NamedTuple):
     Attributes:
         means: the mean of each method, the best first.
         halves: half the width of its 95% interval; 0 where nothing is random, NaN where there is one seed.
-        best: the methods whose intervals overlap that of the best mean, in order; one where it is alone.
+        best: the methods whose intervals overlap that of the best mean, in order, or whose values agree to 0.1% where there are
+            no intervals; one where it is alone.
         seeds: repetitions behind the means; 0 where nothing is random.
+        leads: by how much the best mean is ahead of a tied method in paired differences, and half the width of the 95%
+            interval, where that interval excludes 0: repetitions that share data may separate methods whose intervals overlap.
         certain: whether nothing is random, or there are at least five repetitions.
     """
 
@@ -78,6 +81,7 @@ class Standing(NamedTuple):
     halves: Mapping[str, float]
     best: tuple[str, ...]
     seeds: int
+    leads: Mapping[str, tuple[float, float]]
 
     @property
     def certain(self) -> bool:
@@ -197,7 +201,7 @@ class Comparison:
             }
         if 0 < count < FEWEST:
             halves = dict.fromkeys(means, math.nan)
-        return _ranked(means, halves, count, self.better == "lower")
+        return _ranked(means, halves, count, self.better == "lower", rows)
 
     def sentence(self, result: xr.Dataset) -> str:
         """The best of all methods with its number, the others, and when the paper's method is the best; "" where absent."""
@@ -221,7 +225,12 @@ class Comparison:
         others = [method for method in standing.means if method not in standing.best]
         rest = [f"{self._words(method)} {self._value(standing, method)}" for method in others]
         then = f"; then {', '.join(rest)}" if rest else ""
-        return f"{begun}{how}{then}.{self._when(standing)}"
+        ahead = [
+            f"{self._words(tied)} by {self._plain(lead)} ± {self._half(half)}"
+            for tied, (lead, half) in standing.leads.items()
+        ]
+        paired = f" In paired differences {self._words(first)} is ahead of {_all(ahead)}." if ahead else ""
+        return f"{begun}{how}{then}.{paired}{self._when(standing)}"
 
     def finding(self, result: xr.Dataset) -> str:
         """The same in at most ``MOST`` characters, for the head of a picture; "" where absent."""
@@ -236,7 +245,7 @@ class Comparison:
             other = self.ours if self.ours in means and self.ours != best[0] else [*means][1]
             tails = [f"; {self._words(other)} {self._value(standing, other)}", ""]
         else:
-            some = f"{len(best)} of {len(means)} methods" if len(best) < len(means) else f"All {len(means)} methods"
+            some = f"{len(best)} of {len(means)} methods" if len(best) < len(means) else f"all {len(means)} methods"
             low, high = self._plain(means[best[0]]), self._plain(means[best[-1]])
             span = f": {low} to {high}" if low != high else f", {low}"
             tied = _all([self._words(method) for method in best])
@@ -302,7 +311,10 @@ class Comparison:
         half = standing.halves.get(method, math.nan)
         if not half > 1e-9 * abs(standing.means[method]):
             return self._plain(standing.means[method])
-        return f"{self._plain(standing.means[method])} ± {self._plain(half) if self.share else number(half, 2)}"
+        return f"{self._plain(standing.means[method])} ± {self._half(half)}"
+
+    def _half(self, value: float) -> str:
+        return percent(value) if self.share else number(value, 2)
 
     def _when(self, standing: Standing) -> str:
         if not self.ours or self.ours in standing.best or self.ours not in standing.means or not standing.certain:
@@ -316,17 +328,27 @@ class Comparison:
         return f" {words} is best (or tied) at {told}."
 
 
-def _ranked(means: Mapping[str, float], halves: Mapping[str, float], count: int, lower: bool) -> Standing:
+def _ranked(
+    means: Mapping[str, float], halves: Mapping[str, float], count: int, lower: bool, rows: Mapping[str, np.ndarray]
+) -> Standing:
     ordered = dict(sorted(means.items(), key=lambda each: each[1] if lower else -each[1]))
     first = next(iter(ordered))
 
     def ties(method: str) -> bool:
         apart = abs(ordered[method] - ordered[first])
-        if count == 0:
+        if count < FEWEST:
             return apart <= _SAME * max(abs(ordered[method]), abs(ordered[first]))
-        return count >= FEWEST and apart <= halves.get(method, math.inf) + halves.get(first, math.inf)
+        return apart <= halves.get(method, math.inf) + halves.get(first, math.inf)
 
-    return Standing(ordered, halves, tuple(each for each in ordered if each == first or ties(each)), count)
+    def lead(method: str) -> tuple[float, float]:
+        apart = rows[method] - rows[first]
+        return abs(float(apart.mean())), _student(count) * float(apart.std(ddof=1)) / math.sqrt(count)
+
+    best = tuple(each for each in ordered if each == first or ties(each))
+    paired = [each for each in best[1:] if count >= FEWEST and len(rows[each]) == len(rows[first]) == count]
+    leads = {each: lead(each) for each in paired}
+    clear = {each: told for each, told in leads.items() if told[0] > max(told[1], _SAME * abs(ordered[first]))}
+    return Standing(ordered, halves, best, count, clear)
 
 
 def _student(count: int) -> float:
@@ -360,13 +382,17 @@ def states(study: "type[Study]") -> dict[str, dict[str, Any]]:
         study: the class of a study, with a story.
 
     Returns:
-        the changes from the default: of the default, of the steps and of where the paper's method is best.
+        the changes from the default: of the default, of the steps, of where the paper's method is best, and of the presets that
+        ``Story.repeats`` names.
     """
     assert study.story is not None
     found: dict[str, dict[str, Any]] = {"default": {}}
     found |= {f"best-{each.name}": dict(each.best_at) for each in study.story.compares if each.best_at and each.stored}
     found |= {f"step-{at}": dict(step.change) for at, step in enumerate(study.story.steps, 1)}
-    return {name: change for name, change in found.items() if name.partition("-")[0] in study.story.repeats}
+    found = {name: change for name, change in found.items() if name.partition("-")[0] in study.story.repeats}
+    return found | {
+        f"preset-{e.name}": dict(e.values) for e in study.presets if f"preset-{e.name}" in study.story.repeats
+    }
 
 
 def _seeds_of(result: xr.Dataset, name: str) -> Mapping[str, Sequence[float]]:

@@ -74,7 +74,8 @@ class Story:
         finds: what pictures of the groups show now, by name, in a few words that are their heads: with live numbers, or given
             by a function of the result that is drawn, which says what is so in this one. "" where there is nothing to say.
         compares: the comparisons of methods; the summary of the page begins with the sentences of the first two.
-        repeats: the states that are computed with several seeds: ``default``, ``best`` (``Comparison.best_at``), ``step``.
+        repeats: the states that are computed with several seeds: ``default``, ``best`` (``Comparison.best_at``), ``step``,
+            and single presets as ``preset-NAME``.
         seeds: with how many seeds, from 0 on.
         owners: who answers for a text that ranks outside of the comparisons: a part of the text, and the claim by its name, or
             the test as ``tests/...::name``.

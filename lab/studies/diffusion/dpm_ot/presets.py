@@ -4,7 +4,7 @@ from lab.studies.contract import Preset
 
 PRESETS = (
     Preset("jump", "The jump alone", "No steps: the samples are denoised targets.", {"k": 0}),
-    Preset("forty", "Forty steps", "Most of what was jumped to is forgotten.", {"k": 40}),
+    Preset("forty", "Forty steps", "Samples are nearly as far from the stored points as held-out data.", {"k": 40}),
     Preset("digits", "Digits", "Handwritten digits on 16 axes, with a smooth score: a Gaussian for each class.",
            {"data": "digit-samples", "m": 800, "particles": 300}),
     Preset("digits-points", "Digits, remembered", "The same with the score of the stored ones: each sample is one of them.",

@@ -3,7 +3,7 @@
 from lab.studies.contract import Preset
 
 PRESETS = (
-    Preset("perceptual", "Judged by slopes", "A metric that does not like blur so much; x_T = 0 still wins.",
+    Preset("perceptual", "Judged by slopes", "A metric that penalizes blur more: compare the searched start with x_T = 0.",
            {"metric": "perc"}),
     Preset("few-steps", "Five steps", "The fewer steps, the nearer all starts are to each other, and to 0.", {"steps": 5}),
     Preset("many-steps", "Forty steps", "The flow is followed to its end: a random start costs twice what 0 costs.",

@@ -43,6 +43,5 @@ STORY = Story(
     ),
     finds=FINDS,
     compares=(SCORE,),
-    repeats=("default", "best"),
     question="Is there one optimal noise to start from?",
 )

@@ -21,7 +21,7 @@ PRESETS = (
            {"train_steps": 3000, "schedule": "edm"}),
     Preset("meanflow", "Mean flow", "Average velocities, learned from data alone, without a teacher.",
            {"train_steps": 3000, "learns": "meanflow", "schedule": "linear"}),
-    Preset("digits", "Digits", "64 dimensions and no known law: the best denoiser of the data leads to the data themselves.",
+    Preset("digits", "Digits", "64 dimensions and no known law: the exact denoiser of the stored data leads back to them.",
            {"data": "digit-samples", "steps": 20, "particles": 100}),
     Preset("checkerboard", "A checkerboard", "A law with edges, on Karras' grid.",
            {"data": "checkerboard", "spacing": "karras", "steps": 20}),

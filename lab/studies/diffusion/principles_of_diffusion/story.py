@@ -38,6 +38,5 @@ STORY = Story(
     ),
     finds=FINDS,
     compares=(ERROR, GRID),
-    repeats=("default", "best"),
     question="How accurate are diffusion samplers in few steps?",
 )

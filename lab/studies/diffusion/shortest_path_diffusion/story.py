@@ -43,6 +43,5 @@ STORY = Story(
     ),
     finds=FINDS,
     compares=(KL, W2SQ, SLICED),
-    repeats=("default", "best"),
     question="Which path from noise to images is the shortest?",
 )

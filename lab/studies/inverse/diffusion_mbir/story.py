@@ -34,6 +34,6 @@ STORY = Story(
     ),
     finds=FINDS,
     compares=(PSNR,),
-    repeats=(),
+    seeds=20,
     question="How few views make a volume?",
 )

@@ -9,12 +9,16 @@ from lab.words import number
 from .pictures import OFF, ON, SD3, SWITCHES
 
 _LOST = "The answers are not finite"
-DTA = Comparison(
-    "dta", "PSNR of one sample", {"psnr_one": "FLAIR", "psnr_fresh": "FLAIR without DTA"}, "higher",
+PSNR = Comparison(
+    "psnr", "PSNR",
+    {"psnr_one": "one FLAIR sample", "psnr_fresh": "one sample without DTA", "psnr_average": "the mean of FLAIR samples",
+     "psnr_exact": "the posterior mean"},
+    "higher", ours="psnr_one", best_at={"prior": "optimal"},
 )
 PLANE = Comparison(
     "plane", "W₁ to the posterior in the plane",
     {"plane_distance": "FLAIR", "plane_distance_fresh": "FLAIR without DTA"},
+    ours="plane_distance", best_at={"crw": False, "c": 0.5, "t_min": 0.02},
 )
 _MODES = ("left mode", "right mode", "mode below")
 

@@ -2,7 +2,7 @@
 
 from lab.studies.contract import Group, Step, Story
 
-from .findings import DTA, FINDS, PLANE
+from .findings import FINDS, PLANE, PSNR
 
 STORY = Story(
     "FLAIR adds noise, denoises with a flow model and projects onto the data. Its samples agree with the measurement and "
@@ -47,7 +47,7 @@ STORY = Story(
         "Trajectory adjustment changes PSNR by {dta_gain:.2f} ± {dta_gain_half:.2f} dB here.",
     ),
     finds=FINDS,
-    compares=(DTA, PLANE),
-    repeats=(),
+    compares=(PSNR, PLANE),
+    seeds=20,
     question="How do a flow and a measurement agree on an image?",
 )

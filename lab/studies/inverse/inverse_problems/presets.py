@@ -17,7 +17,7 @@ PRESETS = (
            {"prior": "optimal", "noise": 0.5}),
     Preset("local", "A prior that generalises", "PCA locality, without training: nobody knows its posterior.",
            {"prior": "PCA locality", "seeds": 4}),
-    Preset("loud", "As much noise as signal", "Methods differ most in how much they trust the data.", {"noise": 1.0}),
+    Preset("loud", "As much noise as signal", "With strong noise the weight of the data matters.", {"noise": 1.0}),
     Preset("clip", "Too bright", "Grey values above the limit are cut: methods that need a linear damage have no answer.",
            {"damage": "clip"}),
     Preset("phase", "Phases lost", "Only amplitudes of a Fourier transform are seen: the hardest of all.",

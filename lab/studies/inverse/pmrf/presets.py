@@ -29,12 +29,12 @@ PRESETS = (
     ),
     Preset(
         "from-measurement", "Flow from Y, where Y is not alike",
-        "A random mixing matrix: the flow from Y is far worse than sampling, PMRF never is.",
+        "A random mixing matrix: the flow from Y has a larger error than posterior sampling, PMRF a smaller one.",
         {"data": "random-gaussian", "dimension": 3, "task": "mixing", "sigma_s": 0.0, "euler_steps": 100},
     ),
     Preset(
-        "coloured", "Straight is not optimal",
-        "Noise of another colour than x: S and S* do not commute, and PMRF is a little above the least error.",
+        "coloured", "Covariances that do not commute",
+        "Noise of another color than x: S and S* do not commute, and the error of PMRF is slightly above D_max.",
         {"data": "random-gaussian", "task": "coloured noise", "sigma_s": 0.0, "euler_steps": 200, "noise": 0.7},
     ),
     Preset(
@@ -47,7 +47,7 @@ PRESETS = (
     ),
     Preset("ring", "Three modes in the plane", "From the posterior mean to the modes, by the exact velocity: play it.", RING),
     Preset(
-        "pairs", "The same by pairs alone", "The flow of pairs repeats single x: lower the least width and see.",
+        "pairs", "The same by pairs alone", "The flow of pairs repeats single x: lower the minimum width and see.",
         RING | {"knows": "pairs", "pairs": 2000},
     ),
     Preset(

@@ -46,6 +46,5 @@ STORY = Story(
     ),
     finds=FINDS,
     compares=(ERROR, W2),
-    repeats=(),
     question="How close can an answer be that still looks real?",
 )

@@ -12,7 +12,7 @@ PRESETS = (
     Preset("half", "Half of the pixels", "MNIST at half size: play the film, then change the order.", {}),
     Preset("table", "The table, weight “linear”", "MNIST, 28 x 28, 4000 training images: the weight of the paper.", TABLE),
     Preset("table-sqrt", "The table, weight “sqrt”", "The same with the square root of it.", {**TABLE, "weight": "sqrt"}),
-    Preset("table-const", "The table, weight “const”", "The same with a constant weight: here it is no worse.",
+    Preset("table-const", "The table, weight “const”", "The same with a constant weight.",
            {**TABLE, "weight": "const"}),
     Preset("ascending", "In ascending order", "The same steps from little noise to much: the answers end far off.",
            {"order": "ascending"}),

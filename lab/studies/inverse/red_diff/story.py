@@ -37,6 +37,6 @@ STORY = Story(
     ),
     finds=FINDS,
     compares=(PSNR,),
-    repeats=(),
+    seeds=20,
     question="In which order should a denoiser be asked?",
 )

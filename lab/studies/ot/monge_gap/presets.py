@@ -15,7 +15,7 @@ PRESETS = (
            LEARNED | {"strength": 0.0}),
     Preset("convex", "A convex network", "The gradient of an input-convex network, learned by its dual: it has no gap.",
            LEARNED | {"form": "convex", "learning_rate": 0.03}),
-    Preset("distance", "Lines that cross less", "The distance as cost: at the optimum no lines cross; most crossings go.",
+    Preset("distance", "Lines that cross less", "The distance as cost: at the optimum no lines cross.",
            {"cost": "distance", "train_steps": 600, "batch": 128, "strength": 2.0, "form": "residual"}),
     Preset("sphere", "On the sphere (Fig. 4)", "The geodesic cost, between two patches of the sphere.",
            {"data": "patches-of-the-sphere", "cost": "geodesic", "train_steps": 400, "batch": 128, "form": "sphere"}),

@@ -41,6 +41,5 @@ STORY = Story(
     says=("The map costs {displacement:.3g}; the minimum for the same images is {least:.3g}.",),
     finds=FINDS,
     compares=(GAP, FIT),
-    repeats=("default", "best"),
     question="How far is a map from moving optimally?",
 )

@@ -120,8 +120,8 @@ class SparseOT(Study):
         Result("nnz", (), "nonzeros", "entries of the plan that carry mass", headline=True),
         Result("max_col_nnz", (), "most in a column", "largest number of nonzeros in a column of the plan"),
         Result("max_row_nnz", (), "most in a row", "largest number of nonzeros in a row of the plan"),
-        Result("n_ties", (), "ties", "columns (rows) whose k-th and next score agree, so that one plan can't hold both "
-               "marginals", headline=True, judge=lambda value, result: "warn" if value > 0 else "good"),
+        Result("n_ties", (), "ties", "columns (rows) whose k-th and next score agree: there the plan from the dual "
+               "may miss a marginal", headline=True, judge=lambda value, result: "warn" if value > 0 else "good"),
         Result("converged", (), "converged", "whether the optimum was reached to the tolerance", headline=True,
                judge=lambda value, result: "good" if value else "warn"),
         Result("iterations", (), "iterations", "steps of the solver"),

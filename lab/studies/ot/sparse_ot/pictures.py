@@ -318,7 +318,7 @@ PICTURES = Pictures(
             edits=("x", "y")),
     Picture("value", "Value against k", "from the linear program and a constant down to quadratic transport; grey: bounds",
             _value, along=_ALONG_K, needs=("lp", *_KEPT), also=("lower", "upper")),
-    Picture("feasibility", "Where feasibility is lost", "the marginal that the plan misses, next to how many columns tie",
+    Picture("feasibility", "Marginal error against k", "the marginal that the plan misses, next to how many columns tie",
             _feasibility, along=_ALONG_K, needs=_KEPT, also=("lp", "lower", "upper")),
     Picture("convergence", "Convergence", "dual against semi-dual; L-BFGS, ADAM and the ladder in k", _convergence,
             along={"formulation": FORMS, "solver": tuple(SOLVERS)}, needs=("value", "history")),

@@ -13,8 +13,8 @@ PRESETS = (
         {"data": "photographs", "k": 2, "gamma": 1.0},
     ),
     Preset(
-        "ties", "Where feasibility ends",
-        "One bump to two at k = 2: some columns would need more than two sources, so the rows miss their mass.",
+        "ties", "Columns that tie",
+        "One bump to two at k = 2: exact plans with two sources per target exist, but the one from the dual misses the rows.",
         _TWO | {"k": 2, "gamma": 1.0},
     ),
     Preset(

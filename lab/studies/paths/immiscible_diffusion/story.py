@@ -53,6 +53,5 @@ STORY = Story(
     ),
     finds=FINDS,
     compares=(MIXING, MISPLACED),
-    repeats=("default", "best"),
     question="Which noise should an image be paired with?",
 )

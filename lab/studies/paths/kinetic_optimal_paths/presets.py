@@ -5,7 +5,7 @@ from lab.studies.contract import Preset
 PRESETS = (
     Preset(
         "two-steps", "Two Euler steps",
-        "The checkerboard in two steps: the schedule of least energy is there, straight lines are not.", {},
+        "The checkerboard in two Euler steps, by the kinetic optimal schedule and by straight lines.", {},
     ),
     Preset(
         "table", "The table of the checkerboard",
@@ -33,7 +33,7 @@ PRESETS = (
     ),
     Preset(
         "few-points", "Fifty points in 128 dimensions",
-        "Paper, figure 1 in miniature: with the dimension of few points λ goes to 1 and the best schedule to straight lines.",
+        "Paper, figure 1 in miniature: with the dimension of few points λ goes to 1 and the schedule to straight lines.",
         {"data": "gaussian-points", "dimension": 128, "draws": 2000},
     ),
     Preset(

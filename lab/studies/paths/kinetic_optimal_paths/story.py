@@ -43,6 +43,5 @@ STORY = Story(
     ),
     finds=FINDS,
     compares=(W2SQ, ENERGY, PAIRS),
-    repeats=("default", "best"),
     question="Which schedule from noise to data has minimum kinetic energy?",
 )

@@ -49,6 +49,5 @@ STORY = Story(
     ),
     finds=FINDS,
     compares=(RATIO,),
-    repeats=("default", "best"),
     question="Which equation moves mass at minimum cost?",
 )

@@ -33,7 +33,7 @@ PRESETS = (
     ),
     Preset(
         "diffusion", "The probability flow of a diffusion (Fig. 5)",
-        "The VP schedule: the same marginals, curved paths, most of the way in the last third of the time.",
+        "The VP schedule: the same marginals along curved paths, with uneven speed.",
         {"schedule": "vp", "euler_steps": 8},
     ),
     Preset(

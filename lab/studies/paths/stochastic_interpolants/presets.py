@@ -43,7 +43,7 @@ PRESETS = (
         {"data": "two-gaussians", "a": 1.0, "epsilon": 0.5, "misfit_b": 0.3, "misfit_s": 0.6},
     ),
     Preset(
-        "noise-heals", "When noise heals", "The score is nearly right: noise takes most of the velocity's misfit away.",
+        "noise-heals", "When noise heals", "The score is nearly right: noise reduces the effect of the velocity's misfit.",
         {"data": "two-gaussians", "a": 1.0, "epsilon": 3.0, "misfit_b": 0.3, "misfit_s": 0.1},
     ),
     Preset(

@@ -45,6 +45,5 @@ STORY = Story(
     says=("The ODE evaluates the velocity {nfe:.0f} times.",),
     finds=FINDS,
     compares=(W2SQ,),
-    repeats=("default", "best"),
     question="What does noise change on the same path of densities?",
 )

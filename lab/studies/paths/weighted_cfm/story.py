@@ -47,6 +47,5 @@ STORY = Story(
     finds=FINDS,
     measure="npe_weighted",
     compares=(W2SQ, BENDING),
-    repeats=("default", "best"),
     question="Can weights replace optimal transport couplings?",
 )

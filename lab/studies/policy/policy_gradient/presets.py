@@ -26,9 +26,9 @@ PRESETS = (
     Preset("table", "Five states, one episode an update", "Gradients are known: see how near each method comes.",
            {}),
     Preset("sheet", "The same with 24 seeds", "4,000 updates; slopes as the theory has them.", SHEET),
-    Preset("large", "Steps that are three times as long", "Small errors and small returns: policies are sure of "
-           "themselves too soon.", LARGE),
-    Preset("small", "Steps that are half as long", "HARPG earns the most: its corrections are less noisy.", SMALL),
+    Preset("large", "Steps that are three times as long", "N-PG-IGT has a small gradient error and a small return: its "
+           "policies become nearly deterministic too soon.", LARGE),
+    Preset("small", "Steps that are half as long", "HARPG, N-HARPG and N-PG-IGT tie for the final return.", SMALL),
     Preset("more", "Eight episodes for B v", "What HARPG gains where its correction is less noisy.", MORE),
     Preset("chain", "A reward at the end of a chain", "A small one at once, or a large one after five steps to the right.",
            {"data": "chain"}),

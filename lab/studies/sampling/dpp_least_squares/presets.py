@@ -16,8 +16,8 @@ PRESETS = (
            "and after.", {"thinned": 25}),
     Preset("thin-iid", "Thin independent designs", "From 10 m independent points to much the same.",
            {"sampler": "iid-optimal", "oversampling": 10, "thinned": 25}),
-    Preset("interpolate", "As many points as functions", "n = m: the mean error of a DPP is m + 1 times the best, the median "
-           "about half of that.", {"oversampling": 1, "replicates": 2000}),
+    Preset("interpolate", "As many points as functions", "n = m: in theory the mean squared error of a DPP is m + 1 times "
+           "the minimum.", {"oversampling": 1, "replicates": 2000}),
     Preset("haar", "Steps: strata", "A DPP of Haar functions has one point in each cell, so that G is the identity.",
            {"data": "jump", "family": "haar", "m": 16, "oversampling": 1}),
     Preset("waves", "Waves", "Fourier functions: all weights are 1, and the points are eigenangles of a random unitary matrix.",

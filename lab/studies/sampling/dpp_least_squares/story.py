@@ -35,6 +35,5 @@ STORY = Story(
     says=("The fit uses {points_used:.0f} evaluations for {functions:.0f} functions.",),
     finds=FINDS,
     compares=(STABLE,),
-    repeats=("default", "best"),
     question="How few points make a fit stable?",
 )

@@ -30,6 +30,5 @@ STORY = Story(
     ),
     finds=FINDS,
     compares=(TEST, TRACE),
-    repeats=(),
     question="How sharp a minimum can SGD stay in?",
 )

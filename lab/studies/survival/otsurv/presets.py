@@ -29,7 +29,7 @@ PRESETS = (
     ),
     Preset(
         "long-tail", "A long tail of prototypes",
-        "A low price of sizes: a few prototypes take most of a bag. Raise λ and they even out.", {"lam": 0.01, "k": 16},
+        "A low price of sizes: a few prototypes take a large part of a bag. Raise λ and they even out.", {"lam": 0.01, "k": 16},
     ),
     Preset(
         "tissue", "Stained tissue",

@@ -12,7 +12,8 @@ from .variables import PAIRS
 
 ADE = Comparison(
     "ade", "mean displacement error in m",
-    {"constant velocity": "constant velocity", "ridge": "the ridge", "one stream": "one stream", "two streams": "two streams"},
+    {"constant velocity": "constant velocity", "ridge": "the ridge", "one stream": "the one-stream LSTM",
+     "two streams": "the two-stream LSTM"},
     result="ade", along="model",
 )
 _MOST = 0.9  # of all weight

@@ -47,6 +47,6 @@ STORY = Story(
     ),
     finds=FINDS,
     compares=(ADE,),
-    repeats=(),
+    repeats=("default", "step", "preset-streams"),
     question="Can a graph tell who drives how?",
 )

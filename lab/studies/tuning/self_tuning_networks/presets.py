@@ -15,13 +15,13 @@ DIGITS: dict[str, Any] = {
 CUT: dict[str, Any] = DIGITS | {"problem": CONVOLUTION, "units": 64, "highest": 0.0, "starts": 2}
 
 PRESETS = (
-    Preset("ridge", "Four starts, one schedule", "A ridge regression: the best strength is known, and found.", {}),
+    Preset("ridge", "Four starts, one schedule", "A ridge regression, whose optimal strength is known in closed form.", {}),
     Preset("narrow", "Too small a perturbation", "The slope of the response isn't learned where nothing moves.", NARROW),
     Preset("wide", "Too large a perturbation", "A line through too much of a curve has another slope.", WIDE),
     Preset("much-entropy", "Entropy above all", "Scales grow beyond where a line fits the response.", {"entropy": 1.0}),
     Preset("no-response", "Weights that do not respond", "Without a response nothing tells hyperparameters where to go.",
            {"responds": False}),
-    Preset("centred", "A response of the perturbation alone", "As in the successor of the method: better conditioned.",
+    Preset("centred", "A response of the perturbation alone", "As in the successor of the method.",
            {"centred": True}),
     Preset("two", "Two strengths", "Paths over the landscape of the validation loss, which is known.", TWO),
     Preset("digits", "Digits: three rates of dropout", "A perceptron that finds its dropout while it learns.", DIGITS),

@@ -46,6 +46,6 @@ STORY = Story(
     ),
     finds=FINDS,
     compares=(SEARCH,),
-    repeats=(),
+    repeats=("preset-digits-random",),
     question="Can one tune while one trains?",
 )

@@ -10,7 +10,7 @@ PQ: dict[str, Any] = {"model": "PQ-OT"}
 NEAR: dict[str, Any] = {"n0": 170, "n1": 200}
 
 PRESETS = (
-    Preset("mixture", "Three sources of digits", "Most of your mixture has only 0 to 3. Drag it over the triangle.", {}),
+    Preset("mixture", "Three sources of digits", "Your mixture is mainly from one provider. Drag it over the triangle.", {}),
     Preset("columns", "The paper's ten columns", "Good between mixtures that were fitted, and wild beyond them.", PQ),
     Preset("quadratic", "Without a distance", "Quadratic in the shares: good between mixtures, and off beyond them.",
            {"model": "quadratic"}),

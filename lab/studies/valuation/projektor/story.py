@@ -43,6 +43,5 @@ STORY = Story(
     ),
     finds=FINDS,
     compares=(BEYOND, PROJECTED),
-    repeats=("default", "best"),
     question="What is a data source worth before one buys it?",
 )
