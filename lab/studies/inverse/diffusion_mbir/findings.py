@@ -11,7 +11,7 @@ from .variables import DIVERGED
 
 _WILD = "The diffusion diverged: its numbers are not finite"
 PSNR = Comparison(
-    "psnr", "PSNR of the volume",
+    "psnr", "volume PSNR",
     {"FBP": "direct inversion", "least norm": "the minimum-norm solution", "MAP": "Gaussian MAP", "TV": "total variation",
      "slice-wise": "slice-wise diffusion", "MBIR": "DiffusionMBIR"},
     "higher", result="psnr_of", along="solver", at={"plane": "volume"}, ours="MBIR",
