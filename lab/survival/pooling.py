@@ -116,8 +116,7 @@ class OTPooling(eqx.Module):
         )
         plan = found.plan()
         weights = plan / plan.sum()  # rho, but for the tolerance
-        potentials = jax.lax.stop_gradient(jnp.append(found.beta, jnp.asarray(found.slack)))
-        residual = jax.lax.stop_gradient(jnp.asarray(found.column_error))
+        potentials, residual = jnp.append(found.beta, jnp.asarray(found.slack)), jnp.asarray(found.column_error)
         return Pooled(_pool(weights, h, present), weights, potentials, residual)
 
 

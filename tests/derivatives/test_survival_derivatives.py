@@ -62,6 +62,20 @@ def _score(read):
     return make
 
 
+def _pooled(rng):
+    def function(x, prototypes, **transport):
+        pooling = eqx.tree_at(lambda pooling: pooling.prototypes, MODEL.pooling, prototypes)
+        return pooling(x, jnp.array([True, True, True, False]), TRANSPORT._replace(**transport))[:3]
+
+    return function, {
+        "x": rng.normal(size=(4, 2)),
+        "prototypes": rng.normal(size=(2, 2)),
+        "rho": 0.8,
+        "epsilon": 0.3,
+        "lam": 0.7,
+    }
+
+
 def _plan(rng):
     given = {"potentials": 0.1 * rng.normal(size=(3, 3)), "epsilon": 0.3, "x": np.asarray(BAGS.x)}
 
@@ -92,6 +106,7 @@ def _train(rng):
 
 _COUNTS = "pairs are counted: a jump"
 TABLE = {
+    "OTPooling": Entry((Case(_pooled, ("x", "prototypes", "rho", "epsilon", "lam"), compiled=True),)),
     "bag_plan": Entry(
         (Case(_plan, ("potentials", "epsilon", "x")),), ("index",), {"model": "x", "bags": "x", "transport": "epsilon"}
     ),
