@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab import precision
 from lab.numerics import random
-from lab.numerics.differentiation import held_constant, refuse_derivative
+from lab.numerics.differentiation import held_constant, refuse_derivative, with_derivative_of, without_derivative
 from lab.numerics.jit import jit
 
 type Shape = tuple[int, ...]
@@ -410,16 +410,25 @@ def _matrix(made: Linear, dtype: Any) -> Array:
     return (jnp.concatenate([columns.real, columns.imag], axis=1) if made.is_complex else columns).T
 
 
+_NULL_SPACE = (
+    "a matrix with fewer rows than columns has no unique singular vectors in its null space: they have no derivative in the "
+    "matrix. Differentiate in the measurement, or take a method that does not decompose the operator"
+)
+
+
 @jit
 def decomposed(matrix: Float[Array, "m n"]) -> tuple[Array, Array, Array, Array]:
     r"""$V^\top$ (n, n), s (n,), $V^\top A^+$ and $A^+$ (n, m), with what rounding leaves of s as 0."""
     m, n = matrix.shape
-    u, s, vt = jnp.linalg.svd(matrix, full_matrices=m < n)
+    u, s, vt = jnp.linalg.svd(jax.lax.stop_gradient(matrix) if m < n else matrix, full_matrices=m < n)
+    if m < n:
+        u, s, vt = without_derivative((u, s, vt), matrix, _NULL_SPACE)
     u = u[:, : len(s)]
     there = s > 10 * max(m, n) * jnp.finfo(s.dtype).eps * s[0]
     found = jnp.where(there, 1 / jnp.where(there, s, 1), 0)[:, None] * u.T
     values = jnp.zeros(n, s.dtype).at[: len(s)].set(jnp.where(there, s, 0))
-    return vt, values, jnp.zeros((n, m), s.dtype).at[: len(s)].set(found), vt[: len(s)].T @ found
+    inverse = with_derivative_of(vt[: len(s)].T @ found, jnp.linalg.pinv(matrix))  # where values are equal too
+    return vt, values, jnp.zeros((n, m), s.dtype).at[: len(s)].set(found), inverse
 
 
 def known(*values: Any) -> bool:
