@@ -72,8 +72,8 @@ def _key(p: Values) -> PRNGKeyArray:
 def _spectrum(made: Conditional, given: Given) -> Array:
     """Eigenvalues of the mean over images of the posterior covariance, which alone decides about a start."""
     weights = jnp.exp(given.log_weights)
-    within = jnp.einsum("k,kde,ke,kfe->df", weights.mean(axis=0), made.bases, made.values, made.bases)
-    apart = jnp.einsum("kde,nke->nkd", made.bases, given.centres) - made.mean(given)[:, None]
+    within = jnp.einsum("k,kde->de", weights.mean(axis=0), made.covariances())
+    apart = given.centres - made.mean(given)[:, None]
     return jnp.linalg.eigvalsh(within + jnp.einsum("nk,nkd,nke->de", weights, apart, apart) / len(weights))
 
 

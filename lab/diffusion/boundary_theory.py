@@ -38,6 +38,7 @@ from jaxtyping import Array, Float
 from lab.numerics.arguments import real
 from lab.numerics.differentiation import at_root
 from lab.numerics.jit import jit
+from lab.numerics.matrix_functions import symmetric
 from lab.numerics.mixtures import Mixture, widened
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)  # of the quadrature over the least of K
@@ -56,10 +57,9 @@ def gaussian_end(
 ) -> Float[Array, "n d"]:
     """Where the flow ends from x at the level (a, s), without noise, of posteriors of these means; in the limit a = 0 when
     omitted."""
-    values, vectors = jnp.linalg.eigh(covariance)
     a, s = jnp.asarray(a, x.dtype), jnp.asarray(s, x.dtype)
-    scale = jnp.sqrt(jnp.maximum(values, 0) / (a**2 * values + s**2))
-    return mean + ((x - a * mean) @ vectors * scale[None]) @ vectors.T
+    made = symmetric(covariance, 0.0)
+    return mean + (x - a * mean) @ made.function(jnp.sqrt) @ made.affine(a**2, s**2).function(jax.lax.rsqrt)
 
 
 @jit

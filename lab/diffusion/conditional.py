@@ -13,6 +13,7 @@ Source: Ma, Yang, Yang, Fu, Liu, *Solving Diffusion ODEs with Optimal Boundary C
 ICLR 2024; the closed forms are those of linear Gaussian models.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -25,6 +26,7 @@ from lab.numerics import random
 from lab.numerics.arguments import real
 from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
+from lab.numerics.matrix_functions import Symmetric, symmetric
 from lab.numerics.mixtures import OF_WEIGHTS, Mixture, log_joint, widened
 
 
@@ -32,33 +34,42 @@ class Given(NamedTuple):
     """What is known of the data after y; a row of them for each of several y."""
 
     log_weights: Float[Array, "*n K"]
-    centres: Float[Array, "*n K d"]  # of the components, on the axes of each
+    centres: Float[Array, "*n K d"]  # of the components
 
 
 class Denoiser(eqx.Module):
-    """The mean of the data given y and a noisy point: a ``Prediction``. Time O(n K d^2)."""
+    """The mean of the data given y and a noisy point: a ``Prediction``. Time O(n K d^2 + K d^3)."""
 
-    bases: Float[Array, "K d d"]  # columns are eigenvectors
-    values: Float[Array, "K d"]
+    posterior: Symmetric  # covariances P_k of the components
     given: Given
 
     def __call__(self, x: Float[Array, "n d"], a: Array, s: Array) -> Float[Array, "n d"]:
-        flat, share, back = self._parts(x, a, s)[:3]
-        return (share[:, :, None] * back).reshape(len(x), -1) @ flat.T
+        logs, back = self._parts(x, a, s)
+        return (jax.nn.softmax(logs, axis=1)[:, :, None] * back).sum(axis=1)
 
     def log_density(self, x: Float[Array, "n d"], a: Any = 1.0, s: Any = 0.0) -> Float[Array, " n"]:
         r"""$\log p_t(x \mid y)$; of the data themselves when a and s are omitted."""
-        return self._parts(x, jnp.asarray(a, x.dtype), jnp.asarray(s, x.dtype))[3]
+        return jax.nn.logsumexp(self._parts(x, jnp.asarray(a, x.dtype), jnp.asarray(s, x.dtype))[0], axis=1)
 
-    def _parts(self, x: Array, a: Array, s: Array) -> tuple[Array, Array, Array, Array]:
-        k, d = self.values.shape
-        flat = self.bases.transpose(1, 0, 2).reshape(d, k * d)
-        spread = a**2 * self.values + s**2
-        apart = (x @ flat).reshape(-1, k, d) - (a * self.given.centres)[None]
-        logs = -(apart**2 / spread[None]).sum(axis=2) / 2
-        logs = logs + (self.given.log_weights - jnp.log(2 * jnp.pi * spread).sum(axis=1) / 2)[None]
-        back = self.given.centres[None] + (a * self.values / spread)[None] * apart
-        return flat, jax.nn.softmax(logs, axis=1), back, jax.nn.logsumexp(logs, axis=1)
+    def _parts(self, x: Array, a: Array, s: Array) -> tuple[Array, Array]:
+        """Logarithms of the densities of x with the components' weights, and the means given x."""
+
+        def of(posterior: Symmetric) -> tuple[Array, Array, Array]:
+            spread = posterior.affine(a**2, s**2)
+            squared = s**2
+            pole = squared / jnp.maximum(a**2, jnp.finfo(x.dtype).tiny)
+            gain = posterior.function(_gain, a, squared, pole=pole)
+            return spread.function(jax.lax.rsqrt), spread.trace(jnp.log), gain
+
+        white, scale, gain = jax.vmap(of)(self.posterior)
+        apart = x[:, None, :] - (a * self.given.centres)[None]
+        logs = -(jnp.einsum("nkd,kde->nke", apart, white) ** 2).sum(axis=2) / 2
+        logs = logs + (self.given.log_weights - (scale + x.shape[1] * jnp.log(2 * jnp.pi)) / 2)[None]
+        return logs, self.given.centres[None] + jnp.einsum("nkd,ked->nke", apart, gain)
+
+
+def _gain(values: Array, a: Array, squared: Array) -> Array:
+    return a * values / (a**2 * values + squared)
 
 
 class Conditional(eqx.Module):
@@ -67,8 +78,7 @@ class Conditional(eqx.Module):
     Made by ``conditional``.
     """
 
-    bases: Float[Array, "K d d"]
-    values: Float[Array, "K d"]
+    posterior: Symmetric  # covariances P_k
     means: Float[Array, "K d"]  # of the prior
     log_weights: Float[Array, " K"]
     gains: Float[Array, "K d m"]
@@ -76,7 +86,11 @@ class Conditional(eqx.Module):
     marginals: Float[Array, "K m m"]  # covariances of y
 
     def __call__(self, given: Given) -> Denoiser:
-        return Denoiser(self.bases, self.values, given)
+        return Denoiser(self.posterior, given)
+
+    def covariances(self) -> Float[Array, "K d d"]:
+        """P_k, of the components of the posterior of any y."""
+        return jax.vmap(Symmetric.full)(self.posterior)
 
     @jit
     def given(self, y: Float[Array, "n m"]) -> Given:
@@ -89,32 +103,32 @@ class Conditional(eqx.Module):
             raise ValueError(f"y has shape {y.shape}, but rows of {self.seen.shape[1]} numbers are needed")
         logits, _ = log_joint(jnp.exp(self.log_weights), self.marginals, y[:, None, :] - self.seen[None])
         centres = self.means[None] + jnp.einsum("kdm,nkm->nkd", self.gains, y[:, None, :] - self.seen[None])
-        return Given(jax.nn.log_softmax(logits, axis=1), jnp.einsum("kde,nkd->nke", self.bases, centres))
+        return Given(jax.nn.log_softmax(logits, axis=1), centres)
 
     def law(self, given: Given) -> Mixture:
         """The posterior of one y. Outside ``jit`` its matrices are checked."""
-        full = jnp.einsum("kde,ke,kfe->kdf", self.bases, self.values, self.bases)
-        centres = jnp.einsum("kde,ke->kd", self.bases, given.centres)
-        return Mixture(jnp.exp(given.log_weights), centres, (full + full.swapaxes(1, 2)) / 2)
+        full = self.covariances()
+        return Mixture(jnp.exp(given.log_weights), given.centres, (full + full.swapaxes(1, 2)) / 2)
 
     def mean(self, given: Given) -> Float[Array, "n d"]:
         """Of the posterior, for rows of several y: what has the least squared error."""
-        return jnp.einsum("nk,kde,nke->nd", jnp.exp(given.log_weights), self.bases, given.centres)
+        return jnp.einsum("nk,nkd->nd", jnp.exp(given.log_weights), given.centres)
 
     def variance(self, given: Given) -> Float[Array, " n"]:
         """The trace of the covariance of the posterior, for each y: that least squared error."""
         weights = jnp.exp(given.log_weights)
-        centres = jnp.einsum("kde,nke->nkd", self.bases, given.centres)
-        apart = centres - self.mean(given)[:, None, :]
-        return (weights * ((apart**2).sum(axis=2) + self.values.sum(axis=1)[None])).sum(axis=1)
+        apart = given.centres - self.mean(given)[:, None, :]
+        within = jnp.trace(self.covariances(), axis1=1, axis2=2)
+        return (weights * ((apart**2).sum(axis=2) + within[None])).sum(axis=1)
 
     def sample(self, key: PRNGKeyArray, given: Given) -> Float[Array, "n d"]:
         """A draw from the posterior of each y."""
         first, second = jax.random.split(key)
         chosen = random.categorical(first, refuse_derivative(given.log_weights, OF_WEIGHTS), axis=1)
-        z = random.normal(second, (len(chosen), self.values.shape[1]), self.values.dtype)
+        z = random.normal(second, (len(chosen), self.means.shape[1]), self.means.dtype)
         centre = jnp.take_along_axis(given.centres, chosen[:, None, None], axis=1)[:, 0]
-        return jnp.einsum("nde,ne->nd", self.bases[chosen], centre + jnp.sqrt(self.values)[chosen] * z)
+        roots = jax.vmap(lambda each: each.function(jnp.sqrt))(self.posterior)
+        return centre + jnp.einsum("nde,ne->nd", roots[chosen], z)
 
 
 def conditional(prior: Mixture, operator: Any, noise: ArrayLike) -> Conditional:
@@ -162,11 +176,10 @@ def _conditional(prior: Mixture, operator: Array, noise: Array) -> Conditional:
     marginal = marginal + (noise**2 * jnp.eye(len(operator), dtype=operator.dtype))[None]
     gain = jnp.linalg.solve(marginal, cross.swapaxes(1, 2)).swapaxes(1, 2)
     left = full - jnp.einsum("kam,kbm->kab", gain, cross)
-    values, bases = jnp.linalg.eigh((left + left.swapaxes(1, 2)) / 2)
-    least = jnp.finfo(values.dtype).eps * values.max()  # what A and no noise tell exactly is rounded to below 0
+    # what A and no noise tell exactly is rounded to below 0
+    posterior = jax.vmap(partial(symmetric, least=float(jnp.finfo(left.dtype).eps)))(left)
     return Conditional(
-        bases,
-        jnp.maximum(values, least),
+        posterior,
         prior.means,
         jnp.log(prior.weights),
         gain,

@@ -36,6 +36,7 @@ from lab.diffusion.predictions import Prediction
 from lab.diffusion.schedules import Noise
 from lab.numerics.differentiation import at_root
 from lab.numerics.jit import jit
+from lab.numerics.matrix_functions import symmetric
 from lab.numerics.mixtures import Mixture, gaussian, widened
 from lab.paths import likelihood, sampling
 from lab.paths.schedules import known
@@ -164,14 +165,10 @@ def of_gaussian(
         1.0
     """
     now, later = noise(t), noise(r)
-    values, vectors = jnp.linalg.eigh(covariance)
-
-    def spread(level):
-        return level.a**2 * values + level.s**2
-
-    scale = jnp.sqrt(spread(later) / spread(now))
-    apart = (x - (now.a * mean)[None, :]) @ vectors
-    return (later.a * mean)[None, :] + (apart * scale[None, :]) @ vectors.T
+    made = symmetric(covariance)
+    wide, narrow = (made.affine(level.a**2, level.s**2) for level in (now, later))
+    scale = wide.function(jax.lax.rsqrt) @ narrow.function(jnp.sqrt)
+    return (later.a * mean)[None, :] + (x - (now.a * mean)[None, :]) @ scale
 
 
 def on_line(law: Mixture, noise: Noise, x: Float[Array, " n"], t: Any, r: Any) -> Float[Array, " n"]:

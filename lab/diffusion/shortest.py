@@ -33,9 +33,10 @@ from lab.diffusion.spectra import checked
 from lab.numerics.arguments import real, whole
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
+from lab.numerics.matrix_functions import phi, symmetric
 from lab.paths.schedules import known
 
-_WHITE = 1e-12  # |log D| below which a frequency is white
+_WHITE = 1.0  # |log D| below which a frequency is nearly white
 _MOST = 0.999  # of a step's beta, as in the released code
 _OFFSET = 0.008  # of the cosine schedule
 _LEAST = 0.001  # of what a blur leaves of a frequency
@@ -79,8 +80,7 @@ def geodesic(first: ArrayLike | Sequence, last: ArrayLike | Sequence, s: ArrayLi
 @jit
 def _geodesic(first: Array, last: Array, s: Any) -> Array:
     root, inner = _between(first, last)
-    values, vectors = jnp.linalg.eigh(inner)
-    found = root @ ((vectors * (_raised(values) ** s)[None, :]) @ vectors.T) @ root
+    found = root @ symmetric(inner, _TINY).function(jnp.power, s) @ root
     return (found + found.T) / 2
 
 
@@ -114,7 +114,9 @@ def distance(first: ArrayLike | Sequence, last: ArrayLike | Sequence) -> Float[A
 @jit
 def _distance(first: Array, last: Array) -> Array:
     values = _raised(jnp.linalg.eigvalsh(_between(first, last)[1]))
-    return jnp.sqrt((jnp.log(values) ** 2).sum() / 2)
+    squared = (jnp.log(values) ** 2).sum() / 2
+    apart = squared > 0  # the derivative of a length is taken as 0 at 0
+    return jnp.where(apart, jnp.sqrt(jnp.where(apart, squared, 1)), 0)
 
 
 def path_length(path: ArrayLike | Sequence) -> Float[Array, ""]:
@@ -163,10 +165,16 @@ def filters(covariance: ArrayLike | Sequence, tau: ArrayLike) -> tuple[Float[Arr
 
 @jit
 def _filters(covariance: Array, tau: Any) -> tuple[Array, Array]:
-    values, vectors = jnp.linalg.eigh(covariance)
-    logs = jnp.log(_raised(values))
-    kept, added = (jnp.sqrt(of(logs, tau))[None, :] for of in (signal, noise))
-    return (vectors * kept) @ vectors.T, (vectors * added) @ vectors.T
+    made = symmetric(covariance, _TINY)
+    return made.function(_filter_of_signal, tau), made.function(_filter_of_noise, tau)
+
+
+def _filter_of_signal(values: Array, tau: Array) -> Array:
+    return jnp.sqrt(signal(jnp.log(values), tau))
+
+
+def _filter_of_noise(values: Array, tau: Array) -> Array:
+    return jnp.sqrt(noise(jnp.log(values), tau))
 
 
 def _covariance(name: str, value: Any) -> Array:
@@ -195,11 +203,10 @@ def _raised(values: Array) -> Array:
 
 
 def _between(first: Array, last: Array) -> tuple[Array, Array]:
-    values, vectors = jnp.linalg.eigh(first)
-    roots = jnp.sqrt(_raised(values))[None, :]
-    inverse = (vectors / roots) @ vectors.T
+    made = symmetric(first, _TINY)
+    inverse = made.function(jax.lax.rsqrt)
     inner = inverse @ last @ inverse
-    return (vectors * roots) @ vectors.T, (inner + inner.T) / 2
+    return made.function(jnp.sqrt), (inner + inner.T) / 2
 
 
 def length(spectra: Float[Array, "times *k"]) -> Float[Array, ""]:
@@ -220,26 +227,30 @@ def divergence(first: Float[Array, "*times k"], last: Float[Array, "*times k"]) 
 def signal(log_power: ArrayLike | Sequence, tau: ArrayLike | Sequence) -> Array:
     r"""$\bar a = (1 - D^\tau) / (1 - D)$ from $\log D$; tau where the frequency is white."""
     l, tau = jnp.asarray(log_power, float), jnp.asarray(tau, float)
-    white, l, near = _white(l, tau)
+    white, l, small = _white(l)
     # by the one of D and 1/D that is below 1: neither overflows
     low = jnp.expm1(tau * -jnp.abs(l)) / jnp.expm1(-jnp.abs(l))
-    return jnp.where(white, near, jnp.where(l > 0, jnp.exp((tau - 1) * l) * low, low))
+    return jnp.where(white, _near(small, tau), jnp.where(l > 0, jnp.exp((tau - 1) * l) * low, low))
 
 
 def noise(log_power: ArrayLike | Sequence, tau: ArrayLike | Sequence) -> Array:
     r"""$1 - \bar a = (D^\tau - D) / (1 - D)$, not as a difference, which would lose it near the data."""
     l, tau = jnp.asarray(log_power, float), jnp.asarray(tau, float)
-    white, l, near = _white(l, tau)
+    white, l, small = _white(l)
     low = jnp.expm1((1 - tau) * -jnp.abs(l)) / jnp.expm1(-jnp.abs(l))
-    return jnp.where(white, 1 - near, jnp.where(l > 0, low, jnp.exp(tau * l) * low))
+    near = jnp.exp(tau * small) * _near(small, 1 - tau)
+    return jnp.where(white, near, jnp.where(l > 0, low, jnp.exp(tau * l) * low))
 
 
-def _white(l: Array, tau: Array) -> tuple[Array, Array, Array]:
-    """Which frequencies are white, log D with 1 there, and the signal there by its series in log D."""
+def _white(l: Array) -> tuple[Array, Array, Array]:
+    """Which frequencies are nearly white, log D with 1 there, and log D there with 0 elsewhere."""
     white = jnp.abs(l) < _WHITE
-    small = jnp.where(white, l, 0.0)
-    near = tau * (1 + (tau - 1) * small / 2 + (2 * tau - 1) * (tau - 1) * small**2 / 12)
-    return white, jnp.where(white, 1.0, l), near
+    return white, jnp.where(white, 1.0, l), jnp.where(white, l, 0.0)
+
+
+def _near(l: Array, tau: Array) -> Array:
+    """The signal of nearly white frequencies: its derivatives do not cancel, as those of the quotient do."""
+    return tau * phi(tau * l) / phi(l)
 
 
 @chosen

@@ -32,6 +32,7 @@ from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_
 from lab.numerics import Loop
 from lab.numerics import Method as Iteration
 from lab.numerics.jit import jit
+from lab.numerics.matrix_functions import symmetric
 from lab.numerics.mixtures import Mixture, widened
 
 type Weight = Literal["linear", "sqrt", "square", "log", "trunc_linear", "power2over3", "const"] | str
@@ -310,9 +311,9 @@ def stationary(problem: Problem, prior: Mixture, method: REDDiff) -> Float[Array
         raise ValueError("where it rests is known for a single Gaussian, of one measurement")
     method.check()
     n, (h, y) = prior.dimension, flat(problem, prior)
-    values, vectors = jnp.linalg.eigh(widened(prior.covariances, 3, n)[0])
     shares = (problem.operator.measurements, n) if method.reduction == "mean" else (1, 1)
-    return _rest(h, y[None], prior.means[0], values, vectors, method.times(), jnp.asarray(method.v), shares)[0]
+    pull = _pull(widened(prior.covariances, 3, n)[0], method.times())
+    return _rest(h, y[None], prior.means[0], pull, jnp.asarray(method.v), shares)[0]
 
 
 def rests(problem: Problem, spectrum: Spectrum, method: REDDiff) -> Float[Array, "images n"]:
@@ -325,16 +326,26 @@ def rests(problem: Problem, spectrum: Spectrum, method: REDDiff) -> Float[Array,
     y = jnp.concatenate([y.real, y.imag], axis=1) if made.is_complex else y
     mean, values, vectors = (z.astype(y.dtype) for z in (spectrum.mean, spectrum.values, spectrum.vectors))
     shares = (made.measurements, len(mean)) if method.reduction == "mean" else (1, 1)
-    return _rest(made.matrix(y.dtype), y, mean, values, vectors, method.times(), jnp.asarray(method.v), shares)
+    alpha, sigma, strength = (z.astype(y.dtype) for z in method.times())
+    spread = alpha[:, None] ** 2 * values[None, :] + sigma[:, None] ** 2
+    gains = ((strength * alpha * sigma)[:, None] / spread).mean(axis=0)
+    pull = (vectors * gains[None, :]) @ vectors.T
+    return _rest(made.matrix(y.dtype), y, mean, pull, jnp.asarray(method.v), shares)
 
 
 @jit
-def _rest(
-    h: Array, y: Array, mean: Array, values: Array, vectors: Array, times: Times, v: Array, shares: tuple[Any, Any]
-) -> Array:
-    alpha, sigma, strength = (z.astype(y.dtype) for z in times)
-    spread = alpha[:, None] ** 2 * values[None, :] + sigma[:, None] ** 2
-    gains = ((strength * alpha * sigma)[:, None] / spread).mean(axis=0) / shares[1]
-    v = v / shares[0]
-    r = (vectors * gains[None, :]) @ vectors.T
+def _pull(covariance: Array, times: Times) -> Array:
+    """R, with derivatives where eigenvalues are equal too."""
+    made = symmetric(covariance)
+
+    def at(time: Times) -> Array:
+        alpha, sigma, strength = (z.astype(covariance.dtype) for z in time)
+        return strength * alpha * sigma * made.affine(alpha**2, sigma**2).function(jnp.reciprocal)
+
+    return jax.lax.map(at, times).mean(axis=0)
+
+
+@jit
+def _rest(h: Array, y: Array, mean: Array, pull: Array, v: Array, shares: tuple[Any, Any]) -> Array:
+    v, r = v / shares[0], pull / shares[1]
     return jnp.linalg.solve(v * h.T @ h + r, (v * y @ h + (r @ mean)[None, :]).T).T

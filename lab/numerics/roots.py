@@ -14,22 +14,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from lab.numerics.matrix_functions import Symmetric, symmetric
 
-@jax.custom_jvp
+
 def sylvester(root: Float[Array, "d d"], right: Float[Array, "d d"]) -> Float[Array, "d d"]:
-    """Solve R X + X R = right for a symmetric positive definite R; NaN where R is singular. Time O(d^3)."""
-    values, vectors = jnp.linalg.eigh(root)
-    total = values[:, None] + values[None, :]
-    least = values.shape[0] * jnp.finfo(root.dtype).eps * jnp.abs(values).max()
-    share = jnp.where(total > least, 1 / jnp.where(total > least, total, 1), jnp.nan)
-    return vectors @ (share * (vectors.T @ right @ vectors)) @ vectors.T
+    """Solve R X + X R = right for a symmetric positive definite R; NaN where R is singular. Time O(d^3).
 
-
-@sylvester.defjvp
-def _sylvester_jvp(primals, tangents):
-    (root, right), (moved, changed) = primals, tangents
-    found = sylvester(root, right)
-    return found, sylvester(root, changed - moved @ found - found @ moved)
+    X is the derivative of the root of $R^2$ along the right side.
+    """
+    made = symmetric(root)
+    least = made.values.shape[0] * jnp.finfo(root.dtype).eps * jnp.abs(made.values).max()
+    regular = 2 * made.values[0] > least
+    squared = Symmetric(jnp.where(regular, made.values**2, 1), made.vectors, made.matrix @ made.matrix)
+    return jnp.where(regular, squared.derivative(jnp.sqrt, right), jnp.nan)
 
 
 @jax.custom_jvp

@@ -35,6 +35,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from lab.choices import chosen
 from lab.numerics import random
 from lab.numerics.arguments import real, whole
+from lab.numerics.matrix_functions import phi, symmetric
 from lab.ot.gaussian import bures
 
 type PDE = Literal["wave", "heat", "hamilton-jacobi", "fokker-planck", "none"] | str
@@ -191,16 +192,8 @@ class Affine(NamedTuple):
 
 def _grown(a: Square, g: Vector, s: Array) -> Affine:
     r"""The flow of $dz/ds = A z + g$: $e^{As}$ and $s\,\varphi(As) g$ with $\varphi(x) = (e^x - 1)/x$."""
-    values, axes = jnp.linalg.eigh(a)
-    return Affine(
-        (axes * jnp.exp(values * s)[None, :]) @ axes.T, (axes * (s * phi(values * s))[None, :]) @ (axes.T @ g)
-    )
-
-
-def phi(x: Array) -> Array:
-    """$(e^x - 1) / x$, 1 at 0."""
-    small = jnp.abs(x) < 1e-8
-    return jnp.where(small, 1 + x / 2, jnp.expm1(x) / jnp.where(small, 1, x))
+    grown = symmetric(a).affine(s)
+    return Affine(grown.function(jnp.exp, pole=None), s * (grown.function(phi, pole=None) @ g))
 
 
 class Wave(eqx.Module):
@@ -304,10 +297,10 @@ class FokkerPlanck(eqx.Module):
 
     def law(self, t: ArrayLike) -> tuple[Vector, Square]:
         """Mean and covariance at a time."""
-        values, axes = jnp.linalg.eigh(self.precision)
         t = jnp.asarray(t, self.mean.dtype)
-        decay = (axes * jnp.exp(-values * t)[None, :]) @ axes.T
-        spread = (axes * (2 * t * phi(-2 * values * t))[None, :]) @ axes.T / self.beta
+        made = symmetric(self.precision)
+        decay = made.affine(-t).function(jnp.exp, pole=None)
+        spread = 2 * t * made.affine(-2 * t).function(phi, pole=None) / self.beta
         return self.goal + decay @ (self.mean - self.goal), decay @ self.covariance @ decay + spread
 
     def __call__(self, z: Vector, t: ArrayLike) -> Scalar:
@@ -402,13 +395,12 @@ def joined(
     time = real("time", time, (), low=0, strict=True)
     best = bures(mean, covariance, goal, goal_covariance)
     shift, time = best.target - best.matrix @ best.source, jnp.asarray(time, mean.dtype)
-    values, axes = jnp.linalg.eigh((best.matrix + best.matrix.T) / 2)
-    logs = jnp.log(values)
-    log = (axes * logs[None, :]) @ axes.T
-    push = (axes / phi(logs)[None, :]) @ (axes.T @ shift)
+    made = symmetric(best.matrix)
+    log = made.function(jnp.log)
+    push = made.function(lambda values: 1 / phi(jnp.log(values))) @ shift
     half, c = time**2 / 2, jnp.asarray(c, mean.dtype)
     eye = jnp.eye(mean.shape[0], dtype=mean.dtype)
-    sharp = (axes * values[None, :]) @ axes.T
+    sharp = (best.matrix + best.matrix.T) / 2
     return Joined(
         Wave(log / half, push / half, c),
         Heat(log / time, push / time, c),

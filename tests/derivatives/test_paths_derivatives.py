@@ -501,7 +501,7 @@ TABLE = {
     "Wave": Entry(
         (
             Case(
-                _potential(potentials.Wave, lambda rng: {"a": _matrix(rng), "g": rng.normal(size=3), "c": 0.8}),
+                _potential(potentials.Wave, lambda rng: {"a": np.eye(3), "g": rng.normal(size=3), "c": 0.8}),
                 ("a", "g", "c", "z", "t"),
                 moves=QUADRATIC,
             ),
