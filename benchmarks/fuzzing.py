@@ -9,6 +9,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -39,12 +40,12 @@ def close(found: Any, wanted: Any, tolerance: float = 1e-9) -> None:
 def run(checks: Mapping[str, Check], problems: int, seed: int = 0, show: int = 3) -> dict[str, Any]:
     """Draw the problems, the same number for each check, print a table and one line of JSON, and return its content.
 
-    A problem that fails is drawn again by ``numpy.random.default_rng([seed, number, problem])``, where number is the place
-    of the check.
+    Fewer problems than checks are spread evenly over the checks. A problem that fails is drawn again by
+    ``numpy.random.default_rng([seed, number, problem])``, where number is the place of the check.
     """
-    each, rows, failures = max(problems // len(checks), 1), {}, 0
+    each, apart, rows, failures = max(problems // len(checks), 1), max(len(checks) // problems, 1), {}, 0
     print(f"{'function':44} problems  failed  seconds")
-    for number, (name, check) in enumerate(checks.items()):
+    for number, (name, check) in islice(enumerate(checks.items()), 0, None, apart):
         began, failed = time.process_time(), []
         for problem in range(each):
             with warnings.catch_warnings():
@@ -59,7 +60,7 @@ def run(checks: Mapping[str, Check], problems: int, seed: int = 0, show: int = 3
             print("   ", line)
         rows[name] = {"problems": each, "failed": len(failed)}
         failures += len(failed)
-    summary = {"problems": each * len(checks), "failed": failures, "functions": rows}
+    summary = {"problems": each * len(rows), "failed": failures, "functions": rows}
     print(json.dumps(summary))
     return summary
 
