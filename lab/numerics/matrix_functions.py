@@ -150,7 +150,9 @@ def _along_jvp(primals, tangents, *, function, order, axes):
             total.append(slope * tangent[..., None, None])
         else:
             total.append(bind(*primals[:i], tangent, *primals[i + 1 :], function=function, order=order))
-    return found, sum(total[1:], start=total[0]) if total else ad.Zero.from_primal_value(found)
+    if not total:
+        return found, ad.Zero.from_primal_value(found)  # pyright: ignore[reportAttributeAccessIssue]
+    return found, sum(total[1:], start=total[0])
 
 
 def _along_transpose(cotangent, *given, **how):

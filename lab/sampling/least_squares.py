@@ -253,8 +253,7 @@ def expected_ratio(n: int, delta: float, probability: float, k: float | int | No
     Raises:
         ValueError: delta outside [0, 1], or a probability that is not above 0 and at most 1.
     """
-    delta = arguments.real("delta", delta, low=0, high=1)
+    by = 1 - arguments.real("delta", delta, low=0, high=1)
     arguments.real("probability", probability, low=0, strict=True)
-    probability = arguments.real("probability", probability, high=1)
-    by = jnp.asarray(1 - delta)
-    return 1 + (1 / (by * probability) if k is None else k / (n * by**2 * probability))
+    event = arguments.real("probability", probability, high=1)
+    return 1 + (1 / (by * event) if k is None else k / (n * by**2 * event))

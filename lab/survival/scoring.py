@@ -125,13 +125,15 @@ def bag_plan(
     wanted = (bags.count, model.pooling.prototypes.shape[0] + 1)
     if potentials.shape != wanted:
         raise ValueError(f"potentials has shape {potentials.shape}: shape {wanted} is needed, as from score")
-    return _bag_plan(model, bags, index, potentials, transport)
+    return _bag_plan(model, model.pooling.prototypes, bags, index, potentials, transport)
 
 
 @jit
-def _bag_plan(model: Model, bags: Bags, index: Array, potentials: Array, transport: Transport) -> BagPlan:
+def _bag_plan(
+    model: Model, prototypes: Array, bags: Bags, index: Array, potentials: Array, transport: Transport
+) -> BagPlan:
     (x,), (here,) = bags.take(index[None], bags.widths[-1])
-    costs = cost(model.features(x), model.pooling.prototypes, here)
+    costs = cost(model.features(x), prototypes, here)
     g, slack = potentials[index, :-1], jnp.where(jnp.asarray(transport.rho) < 1, potentials[index, -1], -jnp.inf)
     scores = jnp.c_[g[None, :] - costs, jnp.full(x.shape[0], slack)] / transport.epsilon
     whole = jnp.where(here[:, None], jax.nn.softmax(scores, axis=1) / here.sum().astype(x.dtype), jnp.nan)
