@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 
 from docs.make import measure
-from lab import datasets, numerics, studies, sweeps
+from lab import datasets, memory, numerics, studies, sweeps
 from lab.cli import commands, told
 from lab.store import Key, Store, shipped, unpack
 from lab.studies import Choice, Claim, Picture, Real, Study, Whole, bounds_of
@@ -245,8 +245,11 @@ def test_python_gives_the_same_study(study):
 def test_traced_parameters_compile_nothing(study, again):
     """All of them changed at once, after three runs: one that compiled anything would do so here too."""
     traced = [n for n, p in study.parameters().items() if p.traced and isinstance(p, Real | Whole)]
-    near = study(**{name: _neighbour(study, name) for name in traced}).run()
-    assert near.attrs["programs_compiled"] == 0
+    near = study(**{name: _neighbour(study, name) for name in traced})
+    if near.run().attrs["programs_compiled"]:  # an earlier test may have released programs: start without any
+        memory.make_room(0, left=0)
+        study().run()
+        assert near.run().attrs["programs_compiled"] == 0
 
 
 @pytest.mark.slow
