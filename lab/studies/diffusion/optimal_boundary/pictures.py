@@ -204,7 +204,7 @@ PICTURES = Pictures(
             _images, share=1.5),
     Picture("plane", "The search", "Each dot is a start: its mean scores on test images. Play: the path visits each new "
             "minimum. x_T = 0 needs no search.", _plane, plays="tried"),
-    Picture("ranks", "Is one start good for all?", "Dark: low error for that image. If one start served all, columns "
+    Picture("ranks", "Does one start serve all images?", "Dark: low error for that image. If one start served all, columns "
             "would have one shade.", _ranks),
     Picture("agreement", "How many images agree", "Rank correlation of the mean scores of two groups of images; dashed: what "
             "it is where all share one ranking exactly, since each image is one draw of what it could be.", _agreement),
@@ -212,7 +212,7 @@ PICTURES = Pictures(
     Picture("best", "What more candidates bring", "Minimum error of the first K, on the images of the search and on others; "
                                                   "dashed: "
             "the minimum of K chi-squares of the effective dimension.", _best),
-    Picture("dimensions", "Luck fades with the dimension", "Excess error that K candidates leave, relative to a random "
+    Picture("dimensions", "Gain of random search by dimension", "Excess error that K candidates leave, relative to a random "
             "start; exact where all directions are alike.", dimensions),
     Picture("sizes", "Candidates and images", "Score on others of the start that R images choose among K: of few images more "
             "candidates do not help.", _sizes),

@@ -112,7 +112,7 @@ CLAIMS = one_run("no training: linear denoisers, means over test images", (
           "section 2.4, projection on the noise end", "<=", 0.06),
     Claim("projection", "After the projection what was seen is exactly so.", number("data_residual", reduce=np.max), 0.0,
           "the projection of the method", "<=", 1e-10),
-    Claim("no-spread", "Answers do not differ where the image is seen.", number("spread_seen"), 0.0,
+    Claim("no-spread", "Samples do not differ at observed pixels.", number("spread_seen"), 0.0,
           "the data are kept exactly", "<=", 1e-12),
     Claim("all-seen", "Where everything is seen the answer is the measurement.",
           number("psnr_one", **_ALL), number("psnr_start", reduce=np.mean, **_ALL),

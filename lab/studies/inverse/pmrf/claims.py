@@ -100,11 +100,11 @@ def _from_quantiles(run: Any) -> float:
 
 
 CLAIMS = one_run("no training: closed forms, or means over thousands of pairs", (
-    Claim("scalar-mmse", "One number with noise 1: the least error is 1/2.", number("mmse", **SCALAR), 0.5,
+    Claim("scalar-mmse", "For a scalar with noise 1 the minimum mean squared error is 1/2.", number("mmse", **SCALAR), 0.5,
           "Gaussian closed form", "==", 1e-9, quick=False),
     Claim("scalar-best", "The least error with the law of X is 2 - √2.", number("d_max", **SCALAR), 2 - 2**0.5,
           "Gaussian closed form", "==", 1e-9, quick=False),
-    Claim("scalar-sampling", "A sample of the posterior errs by 1.", number("mse_sampling", **SCALAR), 1.0,
+    Claim("scalar-sampling", "The mean squared error of a posterior sample is 1.", number("mse_sampling", **SCALAR), 1.0,
           "Gaussian closed form", "==", 1e-9, quick=False),
     *(
         Claim(f"scalar-noise-{sigma_s:g}", f"From noise {sigma_s:g} the flow errs by {_scalar(sigma_s):.4f}.",

@@ -12,7 +12,7 @@ REPORTED = (
              note="The study of inverse problems compares them. There ΠGDM has a higher PSNR than RED-diff, the reverse of "
              "the paper: its Gaussian approximation is exact under a Gaussian prior."),
     Reported("PSNR of the posterior mean", ONLY_HERE, None, "not known for images", _OURS, ours="quality_posterior",
-             unit="dB", note="No method is better on average, if the prior is right."),
+             unit="dB", note="If the prior is correct, no method has a lower expected squared error than the posterior mean."),
     Reported("PSNR of an exact posterior sample", ONLY_HERE, None, "not known for images", _OURS, ours="quality_draw",
              unit="dB"),
     Reported("PSNR with ascending times", "ablation of the order", "worse; value not available", _THEIRS, _OURS,

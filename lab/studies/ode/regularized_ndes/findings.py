@@ -177,7 +177,7 @@ def _epochs(result: xr.Dataset) -> str:
 def _bars(result: xr.Dataset) -> str:
     best, fewest, others, plain = _best(result, result.nfe)
     if plain in best:
-        return f"One seed: no term takes fewer evaluations at prediction than {plain}: {fewest}"
+        return f"One seed: no regularizer needs fewer evaluations at prediction than {plain} ({fewest})"
     train = result.nfe_train.sel(term=best)
     name = " and ".join(best) if len(best) <= 2 else f"{len(best)} terms"
     share = float(train.max() / result.nfe_train.sel(term=plain))

@@ -16,7 +16,7 @@ STORY = Story(
              "{before.H_nearest:.3f}.",
              lambda before, after: abs(after.H_nearest - after.H_independent) < 1e-9 and before.H_nearest < after.H_nearest),
         Step("What does k = 64 cost?", {"k": 64},
-             "Images no longer mix (H = {H_nearest:.3f}), but the images' shares of samples from N(0, I) are off by more "
+             "Images hardly mix (H = {H_nearest:.3f}), but the images' shares of samples from N(0, I) are off by more "
              "than the "
              "sampling error of {share_floor:.1%}.",
              lambda before, after: after.H_nearest < 0.01 and after.share_error.sel(rule="nearest") > 1.5 * after.share_floor,
@@ -43,8 +43,9 @@ STORY = Story(
                                             "k by "
               "{saved_nearest:.0f}%.",
               ("assigned", "batches", "times")),
-        Group("What it costs", "The mean squared norm of the chosen noise deviates by {drift_nearest:.1f}% from N(0, I), "
-                               "from which samplers start.", ("bargain", "sampling", "radius")),
+        Group("What it costs", "The mean squared norm of the chosen noise differs by "
+                               "{drift_nearest:.1f}% from that of N(0, I), the initial distribution of the "
+                               "samplers.", ("bargain", "sampling", "radius")),
         Group("Many dimensions, images, networks", "The closest of k noises is {saved_nearest:.1f}% closer in these "
                                                    "dimensions.", ("sizes", "denoised", "features", "training", "learnt")),
     ),

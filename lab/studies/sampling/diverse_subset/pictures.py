@@ -182,7 +182,7 @@ PICTURES = Pictures(
     Picture("coverage", "How well they cover", "Mean distance of a row to the nearest chosen one, over draws; further left "
                                                "is lower.",
             _shares("coverage", "mean distance (median distance)")),
-    Picture("errors", "How well they stand for all", "Error of sums with optimal weights, at once for all functions smooth "
+    Picture("errors", "Error of sums", "Error of sums with optimal weights, at once for all functions smooth "
             "for the kernel; further left is lower.", _shares("mmd_best", "error of sums (MMD), best weights")),
     Picture("unbiased", "With unbiased weights", "The same with weights 1 / P(row in S), whose sums are right on average.",
             _shares("mmd", "error of sums (MMD), unbiased weights")),

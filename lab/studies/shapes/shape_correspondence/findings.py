@@ -105,9 +105,9 @@ def _sliced(result: xr.Dataset) -> str:
 def _weights(result: xr.Dataset) -> str:
     seen = result.seen.values
     if not seen.mean() > 0:
-        return "No direction sees a difference"
+        return "W₂² is zero in every direction"
     most = number(seen[0] / seen.mean(), 2)
-    return f"The first direction sees {most} times the mean, and weighs {number(float(result.weight[0]), 3)} times the mean"
+    return f"Largest W₂² of a direction: {most} times the mean; largest weight: {number(float(result.weight[0]), 3)} times"
 
 
 def _film(result: xr.Dataset) -> str:

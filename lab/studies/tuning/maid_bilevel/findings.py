@@ -23,7 +23,7 @@ _NEAR = 0.01  # of the fall of the loss
 
 
 def cheaper(result: xr.Dataset) -> str:
-    return COST.finding(result) or "Fewer than two methods come to 1% of the initial loss gap here"
+    return COST.finding(result) or "Fewer than two methods reduce the loss gap to 1% of its initial value"
 
 
 def _accuracies(result: xr.Dataset) -> str:
