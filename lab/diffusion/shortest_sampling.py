@@ -29,6 +29,7 @@ from lab.numerics.arguments import real, whole
 from lab.numerics.host import placed
 from lab.numerics.iterate import Loop, Method, Reason, pure, traceable
 from lab.numerics.jit import jit
+from lab.numerics.roots import square_root
 
 type Variance = Literal["large", "small", "none"] | str
 
@@ -121,17 +122,11 @@ def steps_of(corruption: Corruption) -> Step:
     return Step(*corruption, before, noise_before, corruption.alpha, corruption.beta)
 
 
-def _root(x: Any) -> Array:
-    """The square root; in the last step it is 0, and has no derivative."""
-    positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1.0)), 0.0)
-
-
 def moved(step: Step, u: Any, data: Any, variance: str) -> Any:
     """The mean of u one step back, where a denoiser says that it comes of ``data``."""
     if variance == "none":
         predicted = (u - jnp.sqrt(step.signal) * data) / jnp.sqrt(step.noise)
-        return jnp.sqrt(step.signal_before) * data + _root(step.noise_before) * predicted
+        return jnp.sqrt(step.signal_before) * data + square_root(step.noise_before) * predicted
     of_data = jnp.sqrt(step.signal_before) * step.beta / step.noise
     return of_data * data + jnp.sqrt(step.alpha) * step.noise_before / step.noise * u
 
@@ -220,7 +215,7 @@ def _step(task: _Task, state: _State) -> _State:
     guess = task.predict(state.u, *rows)
     wide = jax.tree.map(lambda row: row[None, :], step)
     fresh = random.normal(jax.random.fold_in(task.key, at), state.u.shape, state.u.dtype)
-    u = moved(wide, state.u, guess, variance) + _root(added(wide, variance)) * fresh
+    u = moved(wide, state.u, guess, variance) + square_root(added(wide, variance)) * fresh
     u = u.astype(state.u.dtype)
     return _State(u, state.path.at[at].set(u[: state.path.shape[1]]), at)
 

@@ -50,6 +50,7 @@ from lab.inverse.spectral import basis, pulled, short
 from lab.numerics import Loop
 from lab.numerics import Method as Iteration
 from lab.numerics.jit import jit
+from lab.numerics.roots import square_root
 
 
 class _Walk(NamedTuple):
@@ -265,7 +266,7 @@ def _guided_step(task: _Guided, state: _Walk) -> _Walk:
         bent = x0 + task.strength * variance / (1 + variance) * g
         predicted = (state.x - jnp.sqrt(now) * x0) / jnp.sqrt(1 - now)
     fresh = task.eta * jnp.sqrt((1 - now / then) * (1 - then) / (1 - now))
-    x = jnp.sqrt(then) * bent + fresh * eps + jnp.sqrt(jnp.maximum(1 - then - fresh**2, 0)) * predicted
+    x = jnp.sqrt(then) * bent + fresh * eps + square_root(1 - then - fresh**2) * predicted
     return _moved(task, state, x, _off(task, x0))
 
 
@@ -387,7 +388,7 @@ def _restored_init(task: _Restored) -> _Walk:
     eps = _parts(task, _noise_first(task))
     loud = sigma >= drawn
     mean = jnp.where(loud, task.seen, 0)
-    z = mean + jnp.where(loud, jnp.sqrt(jnp.maximum(sigma**2 - jnp.where(loud, drawn, 0) ** 2, 0)), sigma) * eps
+    z = mean + jnp.where(loud, square_root(sigma**2 - jnp.where(loud, drawn, 0) ** 2), sigma) * eps
     return _begun(task, _flat(task, z))
 
 
@@ -412,7 +413,7 @@ def _restored_step(task: _Restored, state: _Walk) -> _Walk:
     predicted = jnp.where(missing, (z - z0) / before, (seen - z0) / safe)
     quiet = z0 + sigma * (jnp.sqrt(1 - task.eta**2) * predicted + task.eta * eps)
     left = sigma**2 - (task.eta_b * jnp.where(loud, deviation, 0)) ** 2
-    said = (1 - task.eta_b) * z0 + task.eta_b * seen + jnp.sqrt(jnp.maximum(left, 0)) * eps
+    said = (1 - task.eta_b) * z0 + task.eta_b * seen + square_root(left) * eps
     return _moved(task, state, _flat(task, jnp.where(loud, said, quiet)), _off(task, x0))
 
 

@@ -98,3 +98,14 @@ def length(z: Float[Array, "*n 2"]) -> Float[Array, "*n"]:
     """
     still = (z[..., 0] == 0) & (z[..., 1] == 0)
     return jnp.where(still, 0.0, jnp.hypot(jnp.where(still, 1.0, z[..., 0]), z[..., 1]))
+
+
+def square_root(x: Array) -> Array:
+    """Square root of numbers, 0 where they are negative, with derivative 0 where they are not positive.
+
+    >>> import jax
+    >>> jax.vmap(jax.value_and_grad(square_root))(jnp.array([4.0, 0.0, -1e-17]))[1].tolist()
+    [0.25, 0.0, 0.0]
+    """
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), jnp.zeros_like(x))

@@ -29,6 +29,7 @@ from jaxtyping import Array, Float, Int
 from lab.numerics.arguments import real
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
+from lab.numerics.roots import square_root
 
 type Number = float | Array
 
@@ -71,7 +72,7 @@ class Brownian(Latent):
 
     def __call__(self, t: ArrayLike) -> tuple[Array, Array]:
         t = checked_time(t)
-        return _root(self.a * t * (1 - t)), self.a * (1 - 2 * t) / 2
+        return square_root(self.a * t * (1 - t)), self.a * (1 - 2 * t) / 2
 
 
 class ExpPolynomial(Latent):
@@ -97,7 +98,7 @@ class ExpPolynomial(Latent):
             slope = slope + (2 * k * c * s ** (k - 1) if k else 0)
             power = power * s
         scale = jnp.exp(log_scale)
-        return _root(scale * t * (1 - t)), scale * (1 - 2 * t + t * (1 - t) * slope) / 2
+        return square_root(scale * t * (1 - t)), scale * (1 - 2 * t + t * (1 - t) * slope) / 2
 
 
 class Quadratic(Latent):
@@ -194,7 +195,7 @@ class Trigonometric(eqx.Module):
             zero = jnp.zeros_like(t)
             return Coefficients(cos, sin, zero, -rate * sin, rate * cos, zero)
         gamma, gg = self.latent(t)
-        r = _root(1 - gamma * gamma)
+        r = square_root(1 - gamma * gamma)
         slope = jnp.where(r > 0, -gg / jnp.where(r > 0, r, 1), 0)
         return Coefficients(r * cos, r * sin, gamma, slope * cos - rate * r * sin, slope * sin + rate * r * cos, gg)
 
@@ -207,7 +208,7 @@ class ConstantSpeedVP(eqx.Module):
 
     def __call__(self, t: ArrayLike) -> Coefficients:
         t = checked_time(t)
-        alpha, zero = _root((1 - t) * (1 + t)), jnp.zeros_like(t)
+        alpha, zero = square_root((1 - t) * (1 + t)), jnp.zeros_like(t)
         return Coefficients(alpha, t, zero, _divide(-t, alpha), jnp.ones_like(t), zero)
 
 
@@ -225,7 +226,7 @@ class VP(eqx.Module):
     def __call__(self, t: ArrayLike) -> Coefficients:
         t = checked_time(t)
         log, beta, d_beta = _diffused(t, self.beta_min, self.beta_max)
-        alpha, zero = _root(-jnp.expm1(2 * log)), jnp.zeros_like(t)
+        alpha, zero = square_root(-jnp.expm1(2 * log)), jnp.zeros_like(t)
         return Coefficients(alpha, beta, zero, _divide(-beta * d_beta, alpha), d_beta, zero)
 
 
@@ -378,7 +379,7 @@ class Custom(eqx.Module):
             gamma = gg = jnp.zeros_like(t)
         else:
             squared, slope = both(self.gamma_squared)
-            gamma, gg = _root(squared), slope / 2
+            gamma, gg = square_root(squared), slope / 2
         return Coefficients(alpha, beta, gamma, d_alpha, d_beta, gg)
 
 
@@ -541,12 +542,6 @@ def _sine(t: Array) -> Array:
 def _cosine(t: Array) -> Array:
     """cos(pi t) by the sine: exactly zero at 1/2."""
     return jnp.sin(jnp.pi * (0.5 - t))
-
-
-def _root(squared: Array) -> Array:
-    """Square root with derivative 0 at 0, where it has none."""
-    positive = squared > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1)), jnp.zeros_like(squared))
 
 
 def _divide(a: Array, b: Array) -> Array:

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from lab.numerics import arguments
+from lab.numerics.roots import square_root
 from lab.sampling.bases import Basis
 
 
@@ -82,18 +83,13 @@ def fit(
     if phi.shape[0] < phi.shape[1]:
         raise ValueError(f"phi has shape {phi.shape}: at least as many points as functions are needed for a fit")
     share = _share(weights, used)
-    root = _rooted(share)
+    root = square_root(share)
     values = jnp.where(share > 0, values, 0.0)
     q, r = jnp.linalg.qr(root[:, None] * phi)
     coefficients = jax.scipy.linalg.solve_triangular(r, q.T @ (root * values))
     sizes = jnp.linalg.svd(r, compute_uv=False) ** 2
     residuals = jnp.where(share > 0, values - phi @ coefficients, 0.0)
     return Fit(coefficients, sizes[-1], sizes[0], residuals, share, (q**2).sum(axis=1))
-
-
-def _rooted(share: Array) -> Array:
-    """The square root, whose derivative where a point has no weight is 0 instead of infinite."""
-    return jnp.where(share > 0, jnp.sqrt(jnp.where(share > 0, share, 1.0)), 0.0)
 
 
 def _share(weights: Array, used: Array | None) -> Array:
@@ -193,7 +189,7 @@ def cross_validation(
     if not 2 <= parts <= n or n % parts:
         raise ValueError(f"{parts} parts, but {n} points must be cut into at least 2 equal ones: give a divisor of {n}")
     found = fit(phi, weights, values, used)
-    root = _rooted(found.weights)
+    root = square_root(found.weights)
     q, _ = jnp.linalg.qr(root[:, None] * phi)
     q = q.reshape(parts, n // parts, -1)
     left = jnp.eye(n // parts)[None] - q @ q.transpose(0, 2, 1)
@@ -205,7 +201,7 @@ def cross_validation(
     part = jnp.where(singular, jnp.inf, part) * counts
     value = part.sum() / counts
     spread = jnp.where(jnp.isfinite(value), ((part - value) ** 2).sum() - (parts - counts) * value**2, 0.0)
-    return Estimate(value, _rooted(jnp.maximum(spread, 0.0) / (counts * (counts - 1))))
+    return Estimate(value, square_root(jnp.maximum(spread, 0.0) / (counts * (counts - 1))))
 
 
 # --- bounds ---

@@ -6,6 +6,7 @@ import numpy as np
 from derivatives.entries import Case, Entry, tests_of
 
 from lab import denoise, inverse
+from lab.inverse import metrics, pmrf
 from lab.numerics.mixtures import Mixture
 
 SHAPE, N = (1, 2, 3), 6
@@ -20,8 +21,8 @@ def white():
 PRIOR = white()
 
 
-def matrix(rng):
-    return rng.normal(size=(4, N))
+def matrix(rng, rows=4):
+    return rng.normal(size=(rows, N))
 
 
 def spd(rng, n):
@@ -46,14 +47,18 @@ def operators(make):
 
         return all_of, {"values": values, "x": rng.normal(size=sizes[0]), "y": rng.normal(size=sizes[1])}
 
-    return Entry((Case(case, gradient=("values", "x", "y"), tolerance=2e-5),))
+    return Entry((Case(case, gradient=("values", "x", "y"), tolerance=2e-5, compiled=True),))
 
 
 def of_image(operator):
-    return Entry((Case(lambda rng: (operator, {"x": 0.2 + 0.5 * rng.random(operator.inputs)}), gradient=("x",)),))
+    def parts(x):
+        y = operator(x)
+        return (y.real, y.imag) if operator.is_complex else y
+
+    return Entry((Case(lambda rng: (parts, {"x": 0.2 + 0.5 * rng.random(operator.inputs)}), gradient=("x",)),))
 
 
-def solver(make, gradient=("y", "noise", "weights"), start=0.1, tolerance=3e-5, **settings):
+def solver(make, gradient=("y", "noise", "weights"), start=0.1, tolerance=3e-5, rows=4, **settings):
     """The solution in the measurement, the noise, the matrix, and the settings of a method."""
 
     def case(rng):
@@ -61,10 +66,15 @@ def solver(make, gradient=("y", "noise", "weights"), start=0.1, tolerance=3e-5, 
             given = inverse.problem(inverse.Dense(weights, SHAPE), y, noise)
             return inverse.solve(given, PRIOR, make(**settings), key=KEY, start=start).x
 
-        fixed = {"y": rng.normal(size=4), "noise": 0.3, "weights": matrix(rng), "start": rng.normal(size=SHAPE)}
+        fixed = {
+            "y": rng.normal(size=rows),
+            "noise": 0.3,
+            "weights": matrix(rng, rows),
+            "start": rng.normal(size=SHAPE),
+        }
         return run, fixed | settings
 
-    return Entry((Case(case, gradient=(*gradient, *settings), tolerance=tolerance),))
+    return Entry((Case(case, gradient=(*gradient, *settings), tolerance=tolerance, compiled=True),))
 
 
 def problem(rng):
@@ -142,6 +152,50 @@ def calibrated(function):
 
 
 PRIOR_OF_POINTS = denoise.denoiser(lambda x, sigma: jnp.tanh(x) / (1 + sigma[0]), SHAPE)
+
+
+def rejected(method, linear=True):
+    """Solvers whose number of inner steps is traced."""
+
+    def case(rng):
+        operator = inverse.Identity((3, 2, 1)) if linear else inverse.Clip((3, 2, 1))
+        prior = denoise.denoiser(lambda x, sigma: x / 2, (3, 2, 1))
+
+        def run(y):
+            return inverse.solve(inverse.problem(operator, y, 0.1), prior, method, key=KEY).x
+
+        return run, {"y": rng.normal(size=(3, 2, 1))}
+
+    return Entry((Case(case, refused={"y": "a traced number of steps, which reverse mode cannot store"}),))
+
+
+def singular_flow(rng):
+    made = inverse.restoration(spd(rng, 3), rng.normal(size=(2, 3)), spd(rng, 2))
+    return (lambda noise: made.flow(noise).map()), {"noise": 0.2}
+
+
+def pair_flow(rng):
+    x, star, z = (rng.normal(size=(4, 2)) for _ in range(3))
+    return (lambda x, star, z, noise: pmrf.PairFlow(x, star, noise)(0.4, z)), {
+        "x": x,
+        "star": star,
+        "z": z,
+        "noise": 0.7,
+    }
+
+
+def calibration(rng):
+    error = np.linspace(1, 2, 100) + rng.random(100) / 10
+    t = jnp.linspace(1, 0, 100)
+    return (lambda error, c, shift: inverse.Calibration(t, error).weights(c, shift)), {
+        "error": error,
+        "c": 0.4,
+        "shift": 0.9,
+    }
+
+
+def two(function, size=(2, 1, 8, 8)):
+    return Entry((Case(lambda rng: (function, {"x": rng.random(size), "truth": rng.random(size)}), ("x", "truth")),))
 
 
 SOLVED = solver(lambda: inverse.REDDiff(steps=3), ("y", "weights", "start"))
@@ -233,6 +287,60 @@ TABLE = {
     "uniform": Entry(fixed=("size",)),
     # methods of classes
     "Dense": operators(lambda rng: (lambda w: inverse.Dense(w, SHAPE), matrix(rng))),
+    "Blur": operators(lambda rng: (lambda k: inverse.Blur((1, 4, 4), k), rng.random((3, 3)))),
+    "Blur.reflect": operators(lambda rng: (lambda k: inverse.Blur((1, 4, 4), k, "reflect"), rng.random((3, 3)))),
+    "Separable": operators(lambda rng: (lambda w: inverse.Separable(w, w[:1], 1), rng.normal(size=(2, 3)))),
+    "Radon": operators(lambda rng: (lambda a: inverse.Radon((1, 5, 5), a), np.asarray([3.0, 40.0, 100.0]))),
+    "Mask": of_image(inverse.Mask([[[True, False, True]]])),
+    "MaskedFourier": of_image(inverse.MaskedFourier((1, 2, 2), [[True, False], [True, True]])),
+    "Identity": of_image(inverse.Identity(SHAPE)),
+    "PhaseRetrieval": of_image(inverse.PhaseRetrieval((1, 3, 3))),
+    "LinearLightBlur": of_image(inverse.LinearLightBlur(inverse.Blur((1, 4, 4), np.ones((3, 3)) / 9))),
+    "Clip": Entry(
+        (
+            Case(
+                lambda rng: (
+                    lambda x, gain: inverse.Clip((4,), gain)(x),
+                    {"x": rng.uniform(-0.9, 0.9, 4), "gain": 1.1},
+                ),
+                ("x", "gain"),
+            ),
+        )
+    ),
+    "Restoration.flow": Entry((Case(singular_flow, ("noise",), tolerance=1e-4),)),
+    "PairFlow": Entry((Case(pair_flow, ("x", "star", "z", "noise")),)),
+    "Calibration.weights": Entry((Case(calibration, ("error", "c", "shift")),)),
+    "DPS": solver(lambda **s: inverse.DPS(steps=3, **s), ("y", "weights"), zeta=0.3),
+    "PiGDM": solver(lambda **s: inverse.PiGDM(steps=3, **s), eta=0.6, strength=0.8, tolerance=1e-4, rows=N),
+    "DDRM": solver(lambda **s: inverse.DDRM(steps=3, **s), eta=0.6, eta_b=0.9, tolerance=1e-4, rows=N),
+    "REDDiff": solver(
+        lambda **s: inverse.REDDiff(steps=3, **s),
+        ("y", "weights", "start"),
+        lam=0.3,
+        v=0.9,
+        rate=0.05,
+        dispersion=0.1,
+        decay=0.2,
+    ),
+    "Flair": solver(lambda **s: inverse.Flair(steps=3, **s), ("y", "weights"), c=0.3, t_min=0.2, adjust_scale=0.7),
+    "Flair.sgd": rejected(inverse.Flair(steps=2, data="sgd"), linear=False),
+    "MBIR": rejected(inverse.MBIR(steps=2)),
+    "PlugAndPlay": solver(lambda **s: inverse.PlugAndPlay(steps=3, **s), sigma=0.3, first=0.9, rows=N),
+    "PlugAndPlay.red": solver(
+        lambda **s: inverse.PlugAndPlay(steps=3, scheme="red", **s), sigma=0.3, lam=0.8, rate=0.7, tolerance=1e-4
+    ),
+    "Variation": solver(
+        lambda **s: inverse.Variation(steps=6, **s),
+        ("y", "noise", "weights", "start"),
+        lam=0.5,
+        rate=2.0,
+        tolerance=1e-4,
+    ),
+    "metrics.psnr": two(metrics.psnr),
+    "metrics.ssim": two(metrics.ssim),
+    "metrics.distance": two(lambda x, truth: metrics.distance(x, truth[0], (1, 8, 8))),
+    "metrics.rings": two(metrics.rings),
+    "metrics.nearest": two(lambda x, truth: metrics.nearest(x, truth)),
 }
 
 test_every_public_function_and_argument_is_listed, test_derivative = tests_of("inverse", TABLE)
