@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from waiting import wait
+from waiting import LIMIT, wait
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 
@@ -35,6 +35,7 @@ def marked(mark):
 def lab(*words, **env):
     """A command of the lab in a process of its own; afterwards nothing of it may be there."""
     mark = f"lab-{uuid4().hex}"
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup the command would inherit that it is ignored
     process = subprocess.Popen(
         [sys.executable, "-c", LAB, *words],
         env=os.environ | env | {"LAB_MARK": mark},
@@ -45,9 +46,10 @@ def lab(*words, **env):
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+    signal.signal(signal.SIGHUP, inherited)
     try:
         yield process, lambda: marked(mark.encode())
-        process.wait()
+        process.wait(LIMIT)
         wait(lambda: not marked(mark.encode()))
     finally:
         for pid in marked(mark.encode()):
@@ -88,7 +90,7 @@ def test_jobs_end_with_their_sweep(sweeping, tmp_path, monkeypatch):
         wait(lambda: len(slurm.jobs) == 2)
         wait(lambda: "2 pending" in process.stdout.readline())
         process.send_signal(signal.SIGHUP)
-        assert process.wait(20) == 128 + signal.SIGHUP
+        assert process.wait(LIMIT) == 128 + signal.SIGHUP
     assert slurm.cancelled == ["101", "102"]
 
 
@@ -120,4 +122,4 @@ def test_a_server_ends(tmp_path):
         place = process.stdout.readline().split()[-1]
         wait(lambda: answers(f"{place}/liveness"))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(LIMIT) == 0
