@@ -23,6 +23,8 @@ transport and MMD*, AISTATS 2019.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -35,10 +37,11 @@ from jaxtyping import Array, Bool, Float, Int
 
 from lab.choices import chosen
 from lab.numerics import Reason, arguments, tell
-from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.jit import jit
 from lab.ot import labelled
+from lab.ot.exact import linear_program
 from lab.ot.gaussian import bures
+from lab.ot.problem import from_points
 from lab.valuation.designs import mixtures
 from lab.valuation.draws import masses
 
@@ -90,24 +93,50 @@ def between(
     Args:
         classes: of both, 0, 1, ...
         metric: of the Gaussians with the means and covariances of the clouds, or of the means alone; or of the clouds
-            themselves, on the host, which takes a linear program for each pair.
+            themselves, on the host, which takes a linear program for each pair. Its derivative is that of the cost at the
+            optimal plan.
     """
     if metric != "exact":
         return _moments(x, labels, y, others, classes, metric == "gaussian")
-    x, y = refuse_derivative(
-        (x, y), 'metric = "exact" solves linear programs on the host, without derivatives: use "gaussian" or "means"'
-    )
+    return _exact(x, labels, y, others, classes)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(4,))
+def _exact(x: Array, labels: Array, y: Array, others: Array, classes: int) -> Array:
+    def on_host(*given: Any) -> np.ndarray:
+        x, labels, y, others = map(np.asarray, given)
+        found = np.full((classes, classes), np.nan, x.dtype)
+        (rows, ours), (columns, theirs) = (np.unique(each, return_inverse=True) for each in (labels, others))
+        found[np.ix_(rows, columns)] = labelled.label_distances(x, ours, y, theirs)
+        return found
+
     shape = jax.ShapeDtypeStruct((classes, classes), x.dtype)
-    host = lambda *given: _exact(given, classes).astype(x.dtype)  # noqa: E731
-    return jax.pure_callback(host, shape, x, labels, y, others, vmap_method="sequential")
+    return jax.pure_callback(on_host, shape, x, labels, y, others, vmap_method="sequential")
 
 
-def _exact(points: tuple, classes: int) -> np.ndarray:
-    x, labels, y, others = map(np.asarray, points)
-    found = np.full((classes, classes), np.nan)
-    (rows, ours), (columns, theirs) = (np.unique(each, return_inverse=True) for each in (labels, others))
-    found[np.ix_(rows, columns)] = labelled.label_distances(x, ours, y, theirs)
-    return found
+@_exact.defjvp
+def _exact_jvp(classes: int, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    """Envelope theorem: the optimal plans of all pairs of classes stay as they are."""
+    x, labels, y, others = primals
+
+    def on_host(*given: Any) -> np.ndarray:
+        x, labels, y, others = map(np.asarray, given)
+        plans = np.zeros((len(x), len(y)), x.dtype)
+        for pair in product(np.unique(labels), np.unique(others)):
+            rows, columns = (np.flatnonzero(each == one) for each, one in zip((labels, others), pair, strict=True))
+            plans[np.ix_(rows, columns)] = linear_program(from_points(x[rows], y[columns]), centred=False).plan
+        return plans
+
+    shape = jax.ShapeDtypeStruct((len(x), len(y)), x.dtype)
+    held = map(jax.lax.stop_gradient, primals)
+    plans = jax.pure_callback(on_host, shape, *held, vmap_method="sequential")
+    ours, theirs = (jax.nn.one_hot(each, classes, dtype=x.dtype) for each in (labels, others))
+
+    def squared(x: Array, y: Array) -> Array:
+        apart = (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1)[None] - 2 * x @ y.T
+        return ours.T @ (plans * apart) @ theirs
+
+    return _exact(*primals, classes), jax.jvp(squared, (x, y), (tangents[0], tangents[2]))[1]
 
 
 def _moments(x: Array, labels: Array, y: Array, others: Array, classes: int, spread: bool) -> Array:

@@ -147,7 +147,7 @@ TABLE = {
         (
             Case(_features("gaussian"), ("x", "y", "label_weight")),
             Case(_features("means"), ("x", "y", "label_weight")),
-            Case(_features("exact"), refused={"x": "a linear program on the host", "y": "the same"}),
+            Case(_features("exact"), ("x", "y", "label_weight")),
         ),
         fixed=("labels", "others", "classes", "metric", "debiased"),
     ),
