@@ -122,11 +122,12 @@ def numbers(name: str, given: Any, count: int, least: int = 1) -> Int[Array, " s
     Raises:
         ValueError: fewer than ``least``, or some that are not whole numbers from 0 to ``count`` - 1.
     """
-    if not isinstance(given, Tracer):
-        found = np.asarray(given)
-        found = found if found.size else found.astype(int)
-        fits = found.ndim == 1 and found.size >= least and found.dtype.kind in "iu"
-        if not fits or ((found < 0) | (found >= count)).any():
-            some = f", at least {least}" if least else ""
-            raise ValueError(f"{name} must be numbers of bags, whole ones from 0 to {count - 1}{some}")
-    return placed(given)
+    if isinstance(given, Tracer):
+        return given
+    found = np.asarray(given)
+    found = found if found.size else found.astype(int)
+    fits = found.ndim == 1 and found.size >= least and found.dtype.kind in "iu"
+    if not fits or ((found < 0) | (found >= count)).any():
+        some = f", at least {least}" if least else ""
+        raise ValueError(f"{name} must be numbers of bags, whole ones from 0 to {count - 1}{some}")
+    return placed(found)
