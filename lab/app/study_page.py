@@ -35,6 +35,7 @@ _HEAD = """
 .head { display: var(--away, block); }
 h1 { display: inline; font-size: 25px; font-weight: 700; letter-spacing: -.01em; line-height: 32px; margin: 0 14px 0 0; }
 .paper { font-size: 12px; white-space: nowrap; }
+@media (max-width: 560px) { .paper { white-space: normal; } }
 .phenomenon { font-size: 15px; line-height: 22px; margin-top: 4px; }
 @media (max-width: 900px) { h1 { font-size: 20px; line-height: 28px; } .phenomenon { font-size: 14px; line-height: 20px; } }
 """
