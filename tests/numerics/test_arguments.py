@@ -30,6 +30,10 @@ def test_lists_take_the_type_of_the_arrays_beside_them():
     assert jax.jit(lambda x: total(x)[0])(jnp.ones((1, 2))).shape == (1, 2)
 
 
+def test_known_values_stay_known_inside_jit():
+    assert jax.jit(lambda x: x * float(arguments.real("scale", 3)))(2.0) == 6.0
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
