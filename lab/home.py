@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 _MOST = 1 << 30  # bytes of compiled programs, of which the first go where there are more
-
+_PROGRAMS = (".ready", ".program", "-cache")  # endings of the names of their files; the last is JAX's own
 
 _ready: list[Path | None] = []  # where programs are kept ready to run, once an entry point has said whether they are
 _taken = threading.local()  # the content of the file of JAX's cache that was read last
@@ -82,7 +82,7 @@ def _folder(name: str) -> Path | None:
         folder.mkdir(mode=0o700, exist_ok=True)  # what is in it is run
     except OSError:
         return None
-    kept.trim(folder, _MOST)
+    kept.trim(folder, _MOST, _PROGRAMS)
     return folder
 
 

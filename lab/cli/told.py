@@ -88,7 +88,8 @@ def catalogue() -> list[dict[str, Any]]:
     if not others:
         with suppress(OSError):  # a home that can't be written to costs the seconds only
             for before in home.cache().glob("studies-*.json"):
-                before.unlink()
+                if cache.read(before) is not None:  # written by the lab
+                    before.unlink()
             cache.write(path, told.encode())
     return json.loads(told)
 

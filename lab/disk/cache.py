@@ -30,12 +30,12 @@ def write(path: Path, content: bytes) -> None:
         _write(path, content + _hash(path, content), durable=False)
 
 
-def trim(folder: Path, bytes: int) -> None:
-    """Delete what was written first, until the files of a folder take at most so many bytes."""
+def trim(folder: Path, bytes: int, endings: tuple[str, ...]) -> None:
+    """Delete the oldest files whose names have one of these endings, until they take at most so many bytes."""
     found = []
     with suppress(OSError):  # another process may trim it too
         for each in os.scandir(folder):
-            if each.is_file(follow_symlinks=False):
+            if each.name.endswith(endings) and each.is_file(follow_symlinks=False):
                 stat = each.stat(follow_symlinks=False)
                 found.append((stat.st_mtime, stat.st_size, each.path))
     total = sum(size for _, size, _ in found)

@@ -3,10 +3,12 @@
 import os
 import platform
 import time
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
 BEAT = 10.0  # seconds between two signs of life
+_OUTERMOST = 0xEFFFFFFC  # inode of the namespace of process ids outside of all containers, in Linux
 _SILENCE = 60.0  # seconds without one after which a process elsewhere counts as dead
 
 
@@ -48,13 +50,23 @@ class Watch:
         return now - since < _SILENCE
 
 
+@cache
 def _host() -> str:
-    """This machine; a container has pids of its own, so it is a machine of its own."""
+    """This host. A container has process ids of its own and an id from its image, so it counts as a host until it ends."""
     try:
-        inside = str(os.stat("/proc/self/ns/pid").st_ino)
+        inside = os.stat("/proc/self/ns/pid").st_ino
     except OSError:
-        inside = ""
-    return sha256(f"{platform.node()} {inside}".encode()).hexdigest()[:12]
+        inside = 0
+    machine = _text("/etc/machine-id") if inside == _OUTERMOST else ""
+    machine = machine or _text("/proc/sys/kernel/random/boot_id")
+    return sha256(f"{platform.node()} {machine} {inside}".encode()).hexdigest()[:12]
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
 
 
 def _birth(pid: int) -> str | None:
@@ -64,5 +76,16 @@ def _birth(pid: int) -> str | None:
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return ""
+        return None if _hidden(pid) else ""
     return "" if after_name[0] in "ZX" else after_name[19]  # a zombie is dead, only not yet buried
+
+
+def _hidden(pid: int) -> bool:
+    """Whether another user's process of that id exists: a system may hide them in ``/proc`` (``hidepid``)."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False

@@ -14,8 +14,9 @@ from lab.inputs import cut
 
 from . import processes
 
-_PART = ".lab-"  # the beginning of the name of what is not whole yet
-_STALE = 3600.0  # seconds after which the part of a process elsewhere is nobody's
+_PART = ".lab-"  # the name of the folder of an unfinished write begins with it
+_CONTENT, _MARKER = "content", "unfinished-write-of-transport-lab"  # the only items of such a folder
+_OTHERS_WRITE = 0o022  # of a mode
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
 
 
@@ -28,8 +29,11 @@ def write(
 ) -> None:
     """Make a file or a folder beside its place, and put it there: a process killed at any moment leaves the old or the new.
 
-    A link stays, and what it points to is replaced. The new one has the mode of the old one, else that of the umask. What
-    killed processes left half-written in the folder goes.
+    A link stays, and what it points to is replaced. The new one has the mode of the old one, else that of the umask.
+
+    The content is made in a folder of its own beside the place, next to a marker that names this folder and this process.
+    The next write deletes the folders that processes of this user and this host left when they were killed, and no other
+    item: one without a valid marker, of another user or host, or of a running process stays.
 
     Args:
         content: the bytes of a file, or a function that writes a file or a folder at the path it is given.
@@ -40,13 +44,16 @@ def write(
         Unwritten: an OSError with the ``errno`` of its cause; what was there is there still.
     """
     place = check(target, replaces)
-    part = place.with_name(f"{_PART}{processes.me()}-{uuid4().hex}")
+    holder = place.with_name(f"{_PART}{processes.me()}-{uuid4().hex}")
+    part = holder / _CONTENT
     try:
+        holder.mkdir(0o700)
+        (holder / _MARKER).write_bytes(_mark(holder.name, holder.stat()))
         if isinstance(content, bytes):
             part.write_bytes(content)
         else:
             content(part)
-        _clear(place.parent, part.stat().st_mtime)
+        _clear(place.parent)
         if durable:
             _force(part)
         with suppress(FileNotFoundError):
@@ -59,6 +66,9 @@ def write(
         raise Unwritten(target, _reason(problem), problem.errno) from problem
     finally:
         _remove(part)
+        _remove(holder / _MARKER)
+        with suppress(OSError):
+            holder.rmdir()
 
 
 def check(target: str | Path, replaces: Callable[[Path], bool] = Path.is_file) -> Path:
@@ -157,15 +167,59 @@ def _sync(path: Path) -> None:
         os.close(opened)
 
 
-def _clear(folder: Path, now: float) -> None:
-    """Delete the parts of processes that are gone; ``now`` by the clock of the file system, which other hosts share."""
+def _mark(name: str, folder: os.stat_result) -> bytes:
+    """The marker of a folder: a copy of the folder has another inode, and a renamed one another name."""
+    return f"{_MARKER}\n{name}\n{folder.st_ino}\n".encode()
+
+
+def _clear(folder: Path) -> None:
+    """Delete what killed processes of this user and this host left."""
     with os.scandir(folder) as entries:
-        parts = [Path(entry.path) for entry in entries if entry.name.startswith(_PART)]
-    for part in parts:
+        names = [entry.name for entry in entries if entry.name.startswith(_PART)]
+    for name in names:
         with suppress(OSError, ValueError):
-            here = processes.lives(part.name.removeprefix(_PART).rpartition("-")[0])
-            if not (now - part.lstat().st_mtime < _STALE if here is None else here):
-                _remove(part)
+            if processes.lives(name.removeprefix(_PART).rpartition("-")[0]) is False:  # None of another host's
+                _remove_left(folder / name)
+
+
+def _remove_left(holder: Path) -> None:
+    """Delete the folder of an unfinished write, if its marker is valid; nothing where it holds any other item.
+
+    Everything is done from the opened folder, so that a link put in its place meanwhile leads nowhere.
+    """
+    opened = os.open(holder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        names = {*os.listdir(opened)}
+        if names and not (names <= {_MARKER, _CONTENT} and _marked(opened, holder.name, _CONTENT in names)):
+            return
+        if _CONTENT in names:
+            if stat.S_ISDIR(os.stat(_CONTENT, dir_fd=opened, follow_symlinks=False).st_mode):
+                shutil.rmtree(_CONTENT, dir_fd=opened)
+            else:
+                os.unlink(_CONTENT, dir_fd=opened)
+        if names:
+            os.unlink(_MARKER, dir_fd=opened)
+    finally:
+        os.close(opened)
+    holder.rmdir()
+
+
+def _marked(folder: int, name: str, full: bool) -> bool:
+    """Whether an opened folder and its marker are this user's alone, and the marker that of the folder.
+
+    Args:
+        full: the folder has content. Without content the marker may be empty: its process was killed before it wrote one.
+    """
+    marker = os.open(_MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    with open(marker, "rb") as file:
+        found = os.fstat(folder), os.fstat(marker)
+        if any(each.st_uid != os.geteuid() or each.st_mode & _OTHERS_WRITE for each in found):
+            return False
+        if not stat.S_ISREG(found[1].st_mode):
+            return False
+        wanted = _mark(name, found[0])
+        told = file.read(len(wanted) + 1)
+    return told == wanted or not (told or full)
 
 
 def _remove(part: Path) -> None:

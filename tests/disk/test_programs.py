@@ -47,18 +47,20 @@ def test_a_kept_file_under_another_name_is_not_taken(tmp_path):
 
 
 def test_what_was_written_first_goes_where_there_is_too_much(tmp_path):
-    for age, name in enumerate("dbca"):
+    for age, name in enumerate(("notes.txt", "d.ready", "b.ready", "c.ready", "a.ready")):
         (tmp_path / name).write_bytes(bytes(100))
         os.utime(tmp_path / name, (age, age))
-    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder.ready").mkdir()
     outside = tmp_path.parent / "outside"
     outside.write_bytes(bytes(1000))
-    (tmp_path / "link").symlink_to(outside)
-    cache.trim(tmp_path, 250)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "c", "folder", "link"]
-    cache.trim(tmp_path, 0)
+    (tmp_path / "link.ready").symlink_to(outside)
+    cache.trim(tmp_path, 250, (".ready",))
+    others = ["folder.ready", "link.ready", "notes.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ready", "c.ready", *others]
+    cache.trim(tmp_path, 0, (".ready",))
+    assert sorted(path.name for path in tmp_path.iterdir()) == others
     assert outside.exists()
-    cache.trim(tmp_path / "nowhere", 0)
+    cache.trim(tmp_path / "nowhere", 0, (".ready",))
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="of POSIX")

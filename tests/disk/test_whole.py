@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import stat
 import sys
@@ -9,10 +10,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from waiting import wait
 
 from lab import disk
 from lab.disk import cache, processes, whole
 from lab.inputs import SENTENCE, cut
+
+linux = pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="elsewhere it is not known whether a process lives"
+)
 
 
 def folder_of(content: str):
@@ -95,7 +101,7 @@ def test_forced_to_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     replace = os.replace
     monkeypatch.setattr(os, "replace", lambda *paths: (done.append("replace"), replace(*paths)))
     disk.write(tmp_path / "out", b"x")
-    assert [Path(name).name.split("-")[0] for name in done] == [".lab", "replace", tmp_path.name.split("-")[0]]
+    assert [Path(name).name for name in done] == ["content", "replace", tmp_path.name]
     done.clear()
     disk.write(tmp_path / "out", b"x", durable=False)
     assert done == ["replace"]
@@ -188,15 +194,215 @@ def test_an_empty_file_may_go(tmp_path):
     assert (tmp_path / "x").read_bytes() == b"new"
 
 
-def test_parts_of_the_living_stay(tmp_path):
-    host, pid, birth = processes.me().split("-")
-    here, gone = tmp_path / f".lab-{host}-{pid}-{birth}-a", tmp_path / f".lab-{host}-{pid}-1-b"
-    elsewhere, old = tmp_path / ".lab-elsewhere-1-1-c", tmp_path / ".lab-elsewhere-1-1-d"
-    for part in (here, gone, elsewhere, old, tmp_path / ".lab-notes", tmp_path / ".labels"):
-        part.write_text("")
-    os.utime(old, (0, 0))
+def unfinished(folder: Path, process: str, content: bytes | None = b"half") -> Path:
+    """What a killed process of that name leaves."""
+    left = folder / f".lab-{process}-0123abcd"
+    left.mkdir(0o700, parents=True)
+    (left / whole._MARKER).write_bytes(whole._mark(left.name, left.stat()))
+    if content is not None:
+        (left / "content").write_bytes(content)
+    return left
+
+
+def process(pid: int | None = None, birth: str | None = None) -> str:
+    """This process as the lab names it, or another one of this host."""
+    host, mine, begun = processes.me().split("-")
+    return f"{host}-{pid or mine}-{birth or begun}"
+
+
+def hidden(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+@linux
+def test_what_a_killed_process_left_goes(tmp_path):
+    left = unfinished(tmp_path, process(birth="1"))  # its id was given to this process
+    (left / "content").unlink()
+    folder_of("half")(left / "content")
+    (left / "content" / "deep").mkdir()
+    outside = tmp_path / "outside"
+    folder_of("mine")(outside)
+    (left / "content" / "deep" / "link").symlink_to(outside)
+    unfinished(tmp_path, process(birth="2"), None)
+    (unfinished(tmp_path, process(birth="3"), None) / whole._MARKER).write_bytes(
+        b""
+    )  # killed before it wrote the marker
+    (tmp_path / f".lab-{process(birth='4')}-0123abcd").mkdir()  # and before it made one
     disk.write(tmp_path / "x", b"x")
-    assert {path.name for path in tmp_path.iterdir()} == {here.name, elsewhere.name, ".lab-notes", ".labels", "x"}
+    assert hidden(tmp_path) == []
+    assert (outside / "a").read_text() == "mine"
+
+
+@linux
+@pytest.mark.filterwarnings("ignore:.*fork")
+def test_a_real_killed_process_is_recognized(tmp_path):
+    def forever(part: Path) -> None:
+        part.write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if not (child := os.fork()):
+        disk.write(tmp_path / "x", forever)
+        os._exit(0)
+    wait(lambda: os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT | os.WNOHANG))
+    assert len(hidden(tmp_path)) == 1
+    disk.write(tmp_path / "y", b"y")  # the killed one is a zombie yet
+    assert hidden(tmp_path) == []
+    os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("age", ["new", "old"])
+def test_files_and_folders_of_the_user_stay(tmp_path, age):
+    """Names like those of unfinished writes: of a user, of the lab on another host, of an earlier version."""
+    dead = process(birth="1")
+    names = (
+        "notes",
+        "notes-2024-01-05",
+        "my-host-12-34-a",
+        "-",
+        "----",
+        "elsewhere-1-1-c",
+        f"{dead}-0123abcd",
+        f"{dead}-",
+    )
+    for name in names:
+        mine = tmp_path / f".lab-{name}"
+        mine.mkdir()
+        (mine / "thesis.tex").write_text("mine")
+        (mine / "content").mkdir()
+        (mine / "content" / "chapter.tex").write_text("mine")
+        (tmp_path / f".lab-{name}.txt").write_text("mine")
+        (tmp_path / f".lab-{name}.txt").chmod(0o600)
+    (tmp_path / f".lab-{dead}-file").write_text("mine")
+    (tmp_path / f".lab-{dead}-link").symlink_to(tmp_path / ".lab-notes")
+    os.mkfifo(tmp_path / f".lab-{dead}-pipe")
+    if age == "old":
+        for path in tmp_path.rglob("*"):
+            os.utime(path, (0, 0), follow_symlinks=False)
+    before = sorted(tmp_path.rglob("*"))
+    disk.write(tmp_path / "x", b"x")
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / "x"])
+
+
+@linux
+def test_unfinished_writes_of_others_stay(tmp_path):
+    """Of running processes, and of other hosts, however old: a folder may be shared over a network."""
+    left = [unfinished(tmp_path, each) for each in (process(), "elsewhere-1-1", "0123456789ab-99999999-1", "a-b-1-1")]
+    for each in left:
+        os.utime(each, (0, 0))
+        os.utime(each / "content", (0, 0))
+    disk.write(tmp_path / "x", b"x")
+    assert all((each / "content").read_bytes() == b"half" for each in left)
+
+
+def copied(left: Path, folder: Path) -> Path:
+    copy = folder / "copy" / left.name
+    shutil.copytree(left, copy, copy_function=shutil.copy2)
+    return copy
+
+
+def renamed(left: Path, folder: Path) -> Path:
+    return left.rename(left.with_name(f"{left.name}-kept"))
+
+
+def added(left: Path, folder: Path) -> Path:
+    (left / "notes.txt").write_text("mine")
+    return left
+
+
+def marked_elsewhere(left: Path, folder: Path) -> Path:
+    other = unfinished(folder, process(birth="7"))
+    shutil.copy2(left / whole._MARKER, other / whole._MARKER)
+    return other
+
+
+def linked_marker(left: Path, folder: Path) -> Path:
+    (left / whole._MARKER).rename(folder / "marker")
+    (left / whole._MARKER).symlink_to(folder / "marker")
+    return left
+
+
+def unmarked(left: Path, folder: Path) -> Path:
+    (left / whole._MARKER).unlink()
+    return left
+
+
+def emptied_marker(left: Path, folder: Path) -> Path:
+    (left / whole._MARKER).write_bytes(b"")
+    return left
+
+
+def longer_marker(left: Path, folder: Path) -> Path:
+    (left / whole._MARKER).write_bytes((left / whole._MARKER).read_bytes() + b"more")
+    return left
+
+
+def open_to_others(left: Path, folder: Path) -> Path:
+    left.chmod(0o777)
+    return left
+
+
+def marker_open_to_others(left: Path, folder: Path) -> Path:
+    (left / whole._MARKER).chmod(0o666)
+    return left
+
+
+def marker_is_a_pipe(left: Path, folder: Path) -> Path:
+    (left / whole._MARKER).unlink()
+    os.mkfifo(left / whole._MARKER)
+    return left
+
+
+def of_another_user(left: Path, folder: Path) -> Path:
+    if os.geteuid():
+        pytest.skip("only root gives files away")
+    os.chown(left, 12345, -1)
+    return left
+
+
+def linked(left: Path, folder: Path) -> Path:
+    (folder / "deeper").mkdir()
+    moved = left.rename(folder / "deeper" / left.name)
+    left.symlink_to(moved)
+    return left
+
+
+@linux
+@pytest.mark.parametrize(
+    "forge",
+    [
+        copied,
+        renamed,
+        added,
+        marked_elsewhere,
+        linked_marker,
+        unmarked,
+        emptied_marker,
+        longer_marker,
+        open_to_others,
+        marker_open_to_others,
+        marker_is_a_pipe,
+        of_another_user,
+        linked,
+    ],
+)
+def test_without_a_valid_marker_nothing_is_deleted(tmp_path, forge):
+    kept = forge(unfinished(tmp_path, process(birth="1")), tmp_path)
+    disk.write(kept.parent / "x", b"x")
+    disk.write(tmp_path / "x", b"x")
+    assert (kept / "content").read_bytes() == b"half"
+
+
+@linux
+def test_processes_that_a_system_hides_live(monkeypatch):
+    """Of another user, by ``hidepid``: their files in ``/proc`` are not there."""
+
+    def denied(pid: int, number: int) -> None:
+        raise PermissionError
+
+    gone = process(pid=2**22 + 1)
+    assert processes.lives(gone) is False
+    monkeypatch.setattr(os, "kill", denied)
+    assert processes.lives(gone) is None
 
 
 def test_a_spoilt_cache_is_none(tmp_path):
