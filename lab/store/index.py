@@ -1,18 +1,21 @@
 """Where each key is, and who computes what: an SQLite file beside the batches.
 
-It is only a cache. What it says of the batches is compared with their folder before every question, and it is made again
-from their headers when it is missing, broken, or contradicts them. A folder that can't be written to gets an index in
-memory.
+It is only a cache. Its entries are compared with the folder of batches before every question, and it is rebuilt from the
+batch headers when it is missing, broken, contradicts them, or holds anything but the tables below: a store may come from
+somebody else, and a view or a trigger would run whenever the lab reads or writes. A folder that can't be written to gets an
+index in memory.
 """
 
 import json
 import logging
 import os
 import sqlite3
+import stat
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,14 @@ _UNWRITABLE = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
 }
+_SETTINGS = {
+    sqlite3.SQLITE_DBCONFIG_DEFENSIVE: True,
+    sqlite3.SQLITE_DBCONFIG_TRUSTED_SCHEMA: False,
+    sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER: False,
+    sqlite3.SQLITE_DBCONFIG_ENABLE_VIEW: False,
+}
+_LONGEST = 64 * 2**20  # bytes of one value: the header of a batch with 100,000 cells takes less
+_STEPS = 10_000_000, 100  # of SQLite's machine to check an index, and for each byte of it
 _COARSE = 2_000_000_000  # ns within which a folder may change without its time of change showing it
 _told: set[str] = set()
 
@@ -79,6 +90,7 @@ class Index:
         self._usable = True  # else it contradicts the batches, and can't be moved
         self._lost: set[str] = set()  # damaged, in a folder that can't be written to
         self._seen: tuple[int, int] | None = None  # the folder's time of change and the index that knew it all
+        self._sound: int | None = None  # the number of the index file whose pages were checked
 
     def ask[T](self, question: Callable[[sqlite3.Connection], T]) -> T:
         """The answer of ``question`` to a connection that knows all batches there are.
@@ -91,9 +103,11 @@ class Index:
             number = None
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
+                number = self._regular()
                 # not WAL: that fails on file systems that several hosts share, and in a folder that is read-only
                 with closing(sqlite3.connect(self._path, timeout=60, isolation_level=None)) as db:
-                    number = self._path.stat().st_ino
+                    number = self._path.lstat().st_ino
+                    self._check(db, number)
                     db.execute("pragma synchronous = off")  # what a power cut spoils here is made again
                     self._prepare(db)
                     self._compare(db, number)
@@ -124,7 +138,7 @@ class Index:
         """The index contradicts a batch that is as it was written: the next question is asked of a new one."""
         self._seen = None
         with suppress(OSError):
-            self._set_aside(self._path.stat().st_ino, why)
+            self._set_aside(self._path.lstat().st_ino, why)
 
     def set_aside(self, batch: str, why: object) -> None:
         """Move a damaged batch out of the store and say so; the next question no longer finds its keys."""
@@ -146,6 +160,46 @@ class Index:
             why,
             self.damaged,
         )
+
+    def _regular(self) -> int | None:
+        """The number of the index file, None where there is none yet; move anything else of that name away.
+
+        SQLite would follow a link, and create or change the file that it names.
+        """
+        number = None
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            path = self._path.with_name(self._path.name + suffix)
+            with suppress(FileNotFoundError):
+                if not stat.S_ISREG((found := path.lstat()).st_mode):
+                    self.damaged.mkdir(exist_ok=True)
+                    os.replace(path, self.damaged / path.name)
+                    log.warning("%s was no file: it was moved to %s.", path, self.damaged)
+                elif not suffix:
+                    number = found.st_ino
+        return number
+
+    def _check(self, db: sqlite3.Connection, number: int) -> None:
+        """Refuse an index with other tables than the lab's, and check the pages of a file that is new to this process.
+
+        Raises:
+            Contradiction: other tables, views, triggers, or pages that refer to each other in a circle.
+            sqlite3.DatabaseError: what SQLite found.
+        """
+        for setting, on in _SETTINGS.items():
+            db.setconfig(setting, on)
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+        most, each = _STEPS
+        with _bounded(db, most + each * self._path.lstat().st_size):
+            tables = _tables(db)
+            if tables and tables != _expected():
+                other = next(iter(tables ^ _expected()))
+                raise Contradiction(f"its {other[0]} {cut(other[1], 40)} is not as the lab makes it")
+            if db.execute("pragma journal_mode").fetchone()[0] != "delete":
+                raise Contradiction("its journal is not of the mode that the lab uses")
+            if self._sound != number:
+                if (found := db.execute("pragma quick_check(1)").fetchone()[0]) != "ok":
+                    raise Contradiction(found)
+                self._sound = number
 
     def _prepare(self, db: sqlite3.Connection) -> None:
         if db.execute("pragma user_version").fetchone()[0] == _LAYOUT:
@@ -217,7 +271,7 @@ class Index:
         """Move the index away, if it is still the file of that number; where it can't be moved, it is asked no more."""
         sentence = f"The store's index {self._path} is broken ({cut(why, SENTENCE)}): it is made again from the runs."
         try:
-            if self._path.stat().st_ino == number:  # else another process has made it again already
+            if self._path.lstat().st_ino == number:  # else another process has made it again already
                 self.damaged.mkdir(exist_ok=True)
                 self._path.with_name("index.sqlite-journal").unlink(missing_ok=True)  # it belongs to the broken one
                 os.replace(self._path, self.damaged / "index.sqlite")
@@ -227,6 +281,39 @@ class Index:
         except OSError:
             self._usable = False
             say_once(f"broken {self._path}", sentence)
+
+
+def _tables(db: sqlite3.Connection) -> set[tuple]:
+    """What a database says that it holds: (type, name, table, SQL)."""
+    return set(db.execute("select type, name, tbl_name, sql from sqlite_schema"))
+
+
+@cache
+def _expected() -> frozenset[tuple]:
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(_TABLES)
+        return frozenset(_tables(db))
+
+
+@contextmanager
+def _bounded(db: sqlite3.Connection, steps: int) -> Iterator[None]:
+    """End what takes more steps of SQLite's machine: crafted pages can make a small file endless."""
+    often, spent = 100_000, 0
+
+    def tick() -> bool:
+        nonlocal spent
+        spent += often
+        return spent > steps
+
+    db.set_progress_handler(tick, often)
+    try:
+        yield
+    except sqlite3.OperationalError as problem:
+        if problem.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT and spent > steps:
+            raise Contradiction(f"it takes more than {steps:,} steps to check") from problem
+        raise
+    finally:
+        db.set_progress_handler(None, 0)
 
 
 def check_of(batch: str, created: str, size: int, header: dict[str, Any], keys: list[str]) -> int:

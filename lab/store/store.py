@@ -377,7 +377,7 @@ class Store:
 
     def bytes(self) -> int:
         """What the store takes on disk, with what was set aside."""
-        aside = sum(path.stat().st_size for path in self.damaged())
+        aside = sum(path.lstat().st_size for path in self.damaged())
         return aside + self._index.ask(lambda db: int(db.execute("select total(bytes) from batches").fetchone()[0]))
 
     def _path(self, batch: str) -> Path:
