@@ -54,7 +54,8 @@ def save(result: "xr.Dataset", target: Path) -> None:
         if target.suffix.lower() == ".zarr":
             result.to_zarr(part, consolidated=False)
         else:
-            result.to_netcdf(part, engine="h5netcdf")
+            # from memory: the process crashes at its exit where HDF5 could not write all of an open file
+            part.write_bytes(result.to_netcdf(engine="h5netcdf"))
 
     disk.write(target, make, replaces=_is_result)
 

@@ -98,7 +98,13 @@ def pgf(figure: "Figure", stem: str, **settings: Any) -> dict[str, bytes]:
         patch(f"{backend}._tex_escape", mathematics),
         patch(f"{backend}._get_image_inclusion_command", lambda: r"\includegraphics"),
     ):
-        figure.savefig(Path(folder, f"{stem}.pgf"), format="pgf", backend="pgf", **settings)
+        try:
+            figure.savefig(Path(folder, f"{stem}.pgf"), format="pgf", backend="pgf", **settings)
+        except OSError as problem:  # which would not say where
+            raise ValueError(
+                f"the figure can't be written to the temporary folder {folder}: {problem.strerror or problem}; free space "
+                "there, or set the variable TMPDIR to another folder"
+            ) from None
         return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
 
 
