@@ -28,7 +28,7 @@ from lab.denoise.base import Denoiser
 from lab.denoise.posterior import Wiener
 from lab.inverse.operators import Linear, Operator, known
 from lab.inverse.problems import Problem
-from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_finite, normal, noted
+from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_finite, normal, noted, static_counts
 from lab.inverse.spectral import prepared
 from lab.numerics import Loop, random
 from lab.numerics import Method as Iteration
@@ -205,7 +205,8 @@ class Flair(NamedTuple):
         data: *project* on A x = y by the pseudo-inverse; *prox*, conjugate gradients until the misfit is that of the noise;
             *sgd*, gradient descent until the mean square misfit is 1e-4; *auto*: project for masks, prox for other linear
             operators, sgd for the rest.
-        data_steps, data_rate: of *sgd*; traced, the rate in units of 1 / |A|^2 for a linear operator.
+        data_steps, data_rate: of *sgd*; traced (in derivatives only the rate), the rate in units of 1 / |A|^2 for a linear
+            operator.
         shift: of the calibrated weights; traced.
     """
 
@@ -276,15 +277,16 @@ class Flair(NamedTuple):
                     "data = 'project' needs a pseudo-inverse, which is not known here: choose 'prox'"
                 ) from unknown
             problem = Problem(made, problem.y, problem.noise)
-        if how == "sgd":
-            problem = refuse_derivative(
-                problem,
-                "Flair with data = 'sgd' takes a traced number of steps and has no derivative: choose data = 'prox' for a "
-                "linear operator, else REDDiff or DPS",
-            )
         numbers = _numbers(self, made, keys, start)
         task_of: Any = _Task
-        task = task_of(problem, denoiser, *numbers, keys, start, jnp.asarray(self.data_steps, jnp.int32), how, keep)
+        counts = static_counts((problem, denoiser, keys, start, self), self.data_steps)
+        task = task_of(
+            problem, denoiser, *numbers, keys, start, jnp.asarray(self.data_steps, jnp.int32), counts, how, keep
+        )
+        if how == "sgd" and counts is None:
+            task = refuse_derivative(
+                task, "Derivatives of Flair with data = 'sgd' need a whole number data_steps that is not traced."
+            )
         found = loop(_TURNS, task, max_iterations=self.steps)
         state: Any = found.state
         beside = {"x_t": state.noisy, "x1_hat": state.ends} if keep else None
@@ -314,6 +316,7 @@ class _Task(eqx.Module):
     keys: Key[Array, " seeds"]
     start: Float[Array, "seeds n"]
     data_steps: Int[Array, ""]
+    counts: tuple[int, ...] | None = eqx.field(static=True)  # data_steps in a derivative, which needs it known
     data: str = eqx.field(static=True)
     keep: bool = eqx.field(static=True)
 
@@ -343,7 +346,8 @@ def _step(task: _Task, state: _State) -> _State:
     x = (1 - t) * state.mu + t * eps
     v = (x - task.denoiser.denoise(x / (1 - t), t / (1 - t))) / t
     mu = state.mu - weight * (v - (eps - state.mu))
-    mu = consistent(task.problem, mu, task.data, task.squared, task.data_steps, task.data_rate)
+    (data_steps,) = task.counts or (task.data_steps,)
+    mu = consistent(task.problem, mu, task.data, task.squared, data_steps, task.data_rate)
     mu, lost = kept_finite(mu, state.mu, state.lost)
     x1 = x + (1 - t) * v
     rows = (noted(rows, state.step, new) for rows, new in zip(state[-3:], (mu, x, x1), strict=True))

@@ -32,12 +32,13 @@ from lab.denoise.base import Denoiser, Shape
 from lab.inverse.metrics import psnr
 from lab.inverse.operators import Linear, known
 from lab.inverse.problems import Problem
-from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_finite, normal, noted
+from lab.inverse.solving import Reconstruction, answer, empty_path, ended, kept_finite, normal, noted, static_counts
 from lab.numerics import Loop, Reason, tell
 from lab.numerics import Method as Iteration
 from lab.numerics.arguments import real, whole
 from lab.numerics.differentiation import refuse_derivative, without_derivative
 from lab.numerics.jit import jit
+from lab.numerics.roots import square_root
 
 type Corrector = Literal["next", "same", "none"]
 
@@ -199,8 +200,8 @@ class Data(eqx.Module):
         return jnp.maximum(jnp.linalg.norm(slope) / of, slack / to)
 
     def residual(self, x: Array) -> Array:
-        """|A x - y| / |y|."""
-        return jnp.linalg.norm(self.apply(x) - self.y) / jnp.linalg.norm(self.y)
+        """|A x - y| / |y|; where it is 0, so is its derivative."""
+        return square_root((jnp.abs(self.apply(x) - self.y) ** 2).sum()) / jnp.linalg.norm(self.y)
 
 
 class TotalVariation(NamedTuple):
@@ -332,6 +333,8 @@ def _moved(data: Data, x: Array, u: Array) -> Array:
 class MBIR(NamedTuple):
     """The solver, for ``inverse.solve`` with a denoiser of volumes (``Slices``).
 
+    Its derivatives are those of the steps that are taken; ``admm`` and ``inner`` must not be traced then.
+
     Attributes:
         lam, rho: of ADMM; traced.
         steps: N levels, in equal ratios from sigma_max to sigma_min.
@@ -376,10 +379,7 @@ class MBIR(NamedTuple):
                 f"steps = {self.steps}, admm = {self.admm}, inner = {self.inner}: at least 2, 0 and 0 are needed"
             )
         real("snr", self.snr, (), low=0)
-        data, start = refuse_derivative(
-            (Data.of(problem, self.lam, self.rho, self.periodic), start),
-            "MBIR takes traced numbers of ADMM and conjugate gradient steps and cannot be differentiated: total_variation can",
-        )
+        data = Data.of(problem, self.lam, self.rho, self.periodic)
         dtype = start.dtype
         task = _Task(
             data,
@@ -390,11 +390,14 @@ class MBIR(NamedTuple):
             start,
             jnp.asarray(self.admm, jnp.int32),
             jnp.asarray(self.inner, jnp.int32),
+            static_counts((data, denoiser, start, self), self.admm, self.inner),
             self.share,
             self.corrector,
             self.finish,
             keep,
         )
+        if task.counts is None:
+            task = refuse_derivative(task, "Derivatives of MBIR need whole numbers admm and inner that are not traced.")
         found = loop(_DIFFUSION, task, max_iterations=self.steps)
         state: Any = found.state
         return answer(found, state.x, state.lost | state.wild)
@@ -409,6 +412,7 @@ class _Task(eqx.Module):
     like: Float[Array, "seeds n"]
     admm: Int[Array, ""]
     inner: Int[Array, ""]
+    counts: tuple[int, ...] | None = eqx.field(static=True)  # admm and inner in a derivative, which needs them known
     share: bool = eqx.field(static=True)
     corrector: str = eqx.field(static=True)
     finish: bool = eqx.field(static=True)
@@ -452,17 +456,18 @@ def _step(task: _Task, state: _State) -> _State:
         def length(z):  # of a slice, on average
             return jnp.linalg.norm(z.reshape(seeds, shape[0], -1), axis=2).mean(axis=1)
 
-        size = 2 * (task.snr * length(two) / jnp.maximum(length(score), jnp.finfo(x.dtype).tiny)) ** 2
-        moved = x + size[:, None] * score + jnp.sqrt(2 * size)[:, None] * two
+        half = task.snr * length(two) / jnp.maximum(length(score), jnp.finfo(x.dtype).tiny)
+        moved = x + (2 * half**2)[:, None] * score + (2 * half)[:, None] * two
         x = jnp.where(last, x, moved)
     split = state.split if task.share else jax.tree.map(jnp.zeros_like, state.split)
 
     def consistent(x, split, y, pulled):
         x, data = x.reshape(shape), eqx.tree_at(lambda data: (data.y, data.pulled), task.data, (y, pulled))
-        x, split = jax.lax.fori_loop(0, task.admm, lambda _, carry: data.step(*carry, task.inner), (x, split))
+        admm, inner = task.counts or (task.admm, task.inner)
+        x, split = jax.lax.fori_loop(0, admm, lambda _, carry: data.step(*carry, inner), (x, split))
         if task.finish:
             x = jnp.where(last, data.consistent(x), x)
-        rough = differences(x, data.periodic).std() / jnp.sqrt(2.0)
+        rough = square_root(differences(x, data.periodic).var() / 2)
         return x.ravel(), split, data.residual(x), rough
 
     x, split, residual, rough = jax.vmap(consistent)(x, split, task.data.y, task.data.pulled)

@@ -13,6 +13,7 @@ from lab.inverse.operators import known
 from lab.inverse.problems import Problem
 from lab.numerics import Loop, Reason, Run, pure, random, tell
 from lab.numerics.arguments import whole
+from lab.numerics.differentiation import is_traced
 from lab.numerics.jit import jit
 
 
@@ -173,6 +174,11 @@ def ended(step: Array, steps: int, lost: Array) -> Array:
     """The reason of a solver with a fixed number of steps; all of whose seeds may be lost."""
     over = jnp.where(step >= steps, Reason.CONVERGED, Reason.RUNNING)
     return jnp.where(lost.all(), Reason.NOT_FINITE, over).astype(jnp.int32)
+
+
+def static_counts(given: Any, *counts: Any) -> tuple[int, ...] | None:
+    """Numbers of inner steps that a derivative can store: whole numbers in the program of what is traced, else None."""
+    return tuple(int(np.asarray(count)) for count in counts) if is_traced(given) and known(*counts) else None
 
 
 def answer(found: Run, x: Array, diverged: Array) -> Reconstruction:

@@ -3,10 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from derivatives.entries import Case, Entry, tests_of
 
 from lab import denoise, inverse
 from lab.inverse import metrics, pmrf
+from lab.numerics.differentiation import NotDifferentiableError
 from lab.numerics.mixtures import Mixture
 
 SHAPE, N = (1, 2, 3), 6
@@ -154,19 +156,29 @@ def calibrated(function):
 PRIOR_OF_POINTS = denoise.denoiser(lambda x, sigma: jnp.tanh(x) / (1 + sigma[0]), SHAPE)
 
 
-def rejected(method, linear=True):
-    """Solvers whose number of inner steps is traced."""
+def volume_solver(rng):
+    """MBIR of a volume, whose prior denoises slices."""
+    operator = inverse.Identity((3, 2, 1))
 
-    def case(rng):
-        operator = inverse.Identity((3, 2, 1)) if linear else inverse.Clip((3, 2, 1))
-        prior = denoise.denoiser(lambda x, sigma: x / 2, (3, 2, 1))
+    def run(y, gain, **settings):
+        own = jax.tree_util.Partial(lambda gain, x, sigma: jnp.tanh(gain * x), gain)
+        prior = denoise.denoiser(own, (3, 2, 1))
+        method = inverse.MBIR(steps=3, admm=2, inner=2, **settings)
+        return inverse.solve(inverse.problem(operator, y, 0.1), prior, method, key=KEY).x
 
-        def run(y):
-            return inverse.solve(inverse.problem(operator, y, 0.1), prior, method, key=KEY).x
+    numbers = {"gain": 0.7, "lam": 0.02, "rho": 0.3, "sigma_min": 0.1, "sigma_max": 2.0, "snr": 0.2}
+    return run, {"y": rng.normal(size=(3, 2, 1))} | numbers
 
-        return run, {"y": rng.normal(size=(3, 2, 1))}
 
-    return Entry((Case(case, refused={"y": "a traced number of steps, which reverse mode cannot store"}),))
+def clipped(rng):
+    """FLAIR by gradient descent on a misfit that is not linear."""
+    prior = denoise.denoiser(lambda x, sigma: x / 2, (3, 2, 1))
+
+    def run(y, **settings):
+        method = inverse.Flair(steps=2, data="sgd", data_steps=3, **settings)
+        return inverse.solve(inverse.problem(inverse.Clip((3, 2, 1)), y, 0.1), prior, method, key=KEY).x
+
+    return run, {"y": rng.normal(size=(3, 2, 1)), "c": 0.3, "data_rate": 0.2}
 
 
 def singular_flow(rng):
@@ -323,8 +335,17 @@ TABLE = {
         decay=0.2,
     ),
     "Flair": solver(lambda **s: inverse.Flair(steps=3, **s), ("y", "weights"), c=0.3, t_min=0.2, adjust_scale=0.7),
-    "Flair.sgd": rejected(inverse.Flair(steps=2, data="sgd"), linear=False),
-    "MBIR": rejected(inverse.MBIR(steps=2)),
+    "Flair.sgd": Entry((Case(clipped, ("y", "c", "data_rate"), compiled=True),)),
+    "MBIR": Entry(
+        (
+            Case(
+                volume_solver,
+                ("y", "gain", "lam", "rho", "sigma_min", "sigma_max", "snr"),
+                tolerance=3e-5,
+                compiled=True,
+            ),
+        )
+    ),
     "PlugAndPlay": solver(lambda **s: inverse.PlugAndPlay(steps=3, **s), sigma=0.3, first=0.9, rows=N),
     "PlugAndPlay.red": solver(
         lambda **s: inverse.PlugAndPlay(steps=3, scheme="red", **s), sigma=0.3, lam=0.8, rate=0.7, tolerance=1e-4
@@ -344,3 +365,31 @@ TABLE = {
 }
 
 test_every_public_function_and_argument_is_listed, test_derivative = tests_of("inverse", TABLE)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [lambda n: inverse.MBIR(steps=2, inner=n), lambda n: inverse.Flair(steps=2, data="sgd", data_steps=n)],
+    ids=["MBIR", "Flair"],
+)
+def test_a_traced_number_of_inner_steps_cannot_be_stored_in_a_derivative(method):
+    prior = denoise.denoiser(lambda x, sigma: x / 2, (3, 2, 1))
+
+    def run(y, count):
+        given = inverse.problem(inverse.Identity((3, 2, 1)), y, 0.1)
+        return inverse.solve(given, prior, method(count), key=KEY).x.sum()
+
+    y = jnp.ones((3, 2, 1))
+    assert jnp.isfinite(jax.jit(run)(y, 3))
+    with pytest.raises(NotDifferentiableError, match="not traced"):
+        jax.grad(jax.jit(run))(y, 3)
+
+
+def test_the_derivative_of_mbir_is_finite_where_residual_and_roughness_are_zero():
+    prior = denoise.denoiser(lambda x, sigma: x / 2, (1, 2, 1))
+    method = inverse.MBIR(steps=2, lam=0.0, snr=0.0, rho=0.5, inner=2)
+
+    def run(y):
+        return inverse.solve(inverse.problem(inverse.Identity((1, 2, 1)), y, 0.1), prior, method, key=KEY).x
+
+    assert jnp.allclose(jax.jacrev(run)(jnp.ones((1, 2, 1)))[0].reshape(2, 2), jnp.eye(2), atol=1e-6)
