@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Shaped
 
 from lab import precision
 from lab.numerics.arguments import arrays
-from lab.numerics.differentiation import NotDifferentiableError
+from lab.numerics.differentiation import NotDifferentiableError, is_traced
 from lab.numerics.jit import jit
 
 _DENSE = 4096  # up to this many pixels the covariance is formed
@@ -103,12 +103,15 @@ class Spectrum(eqx.Module):
         values: (r,), falling, not negative.
         vectors: (n, r), orthonormal columns.
         trace: of S, also of what a truncated basis leaves out.
+        matrix: $U^\top S U$ (r, r) with U held constant, which is diagonal but for its derivatives: functions of S have
+            derivatives where eigenvalues are equal, where U has none. Of ``dense_spectrum`` of what is traced.
     """
 
     mean: Float[Array, " n"]
     values: Float[Array, " r"]
     vectors: Float[Array, "n r"]
     trace: Float[Array, ""]
+    matrix: Float[Array, "r r"] | None = None
 
     def gains(self, sigma: ArrayLike) -> Float[Array, " r"]:
         r"""$\lambda / (\lambda + \sigma^2)$, a half where $\lambda = \sigma^2$."""
@@ -116,7 +119,30 @@ class Spectrum(eqx.Module):
 
     def wiener(self, sigma: ArrayLike) -> Float[Array, "n n"]:
         r"""$W = S (S + \sigma^2 I)^{-1}$, symmetric. Time O(n^2 r)."""
-        return (self.vectors * self.gains(sigma)[None, :]) @ self.vectors.T
+        gained = self.gained(self.axes, jnp.full(len(self.vectors), jnp.asarray(sigma) ** 2))
+        return gained @ self.axes.T
+
+    @property
+    def axes(self) -> Float[Array, "n r"]:
+        """The eigenvectors, constants of a derivative where it comes with ``matrix``."""
+        return self.vectors if self.matrix is None else jax.lax.stop_gradient(self.vectors)
+
+    def gained(self, along: Float[Array, "b r"], variance: Float[Array, " b"]) -> Float[Array, "b r"]:
+        r"""$S (S + vI)^{-1}$ of rows on the axes, each with its own v; derivatives with ``matrix`` are right to third order.
+
+        With D the inverse of the diagonal of $S + v I$ and C what is beside it, which is 0 but for its derivatives,
+        $(S + vI)^{-1} = D - D C D + D C D C D - \dots$
+        """
+        if self.matrix is None:
+            return along * (self.values[None, :] / (self.values[None, :] + variance[:, None]))
+        values = jnp.diagonal(self.matrix)
+        beside = self.matrix - jnp.diag(values)
+        inverse = 1 / (values[None, :] + variance[:, None])
+        found, term = along * values[None, :] * inverse, along * inverse
+        for _ in range(3):
+            term = -(term @ beside) * inverse
+            found = found - variance[:, None] * term
+        return found
 
 
 def spectrum(images: Images, rank: int | None = None, seed: int = 0) -> Spectrum:
@@ -215,15 +241,21 @@ def dense_spectrum(pixels: Float[Array, "N n"]) -> Spectrum:
     """
     if len(pixels) < 2:
         raise ValueError(f"pixels has {len(pixels)} image, but a covariance needs at least 2")
-    return _dense_spectrum(pixels)
+    return _dense_spectrum(pixels, is_traced(pixels))
 
 
 @jit
-def _dense_spectrum(pixels: Float[Array, "N n"]) -> Spectrum:
+def _dense_spectrum(pixels: Float[Array, "N n"], traced: bool) -> Spectrum:
     wide = pixels.astype(jnp.result_type(float))
     mean = wide.mean(axis=0)
     apart = wide - mean[None, :]
     covariance = apart.T @ apart / (len(pixels) - 1)
     values, vectors = jnp.linalg.eigh(covariance)
     values = jnp.where(values > _NOTHING * jnp.maximum(values[-1], 0), values, 0.0)[::-1]
-    return Spectrum(mean, values, vectors[:, ::-1], jnp.trace(covariance))
+    vectors = vectors[:, ::-1]
+    matrix = None
+    if traced:
+        held = jax.lax.stop_gradient(vectors)
+        matrix = held.T @ covariance @ held
+        matrix = matrix + jax.lax.stop_gradient(jnp.diag(values) - matrix)
+    return Spectrum(mean, values, vectors, jnp.trace(covariance), matrix)

@@ -166,17 +166,18 @@ class Wiener(Denoiser):
         return self.denoise_each(x, jnp.full(len(x), sigma))
 
     def denoise_each(self, x: Float[Array, "b n"], sigma: Float[Array, " b"]) -> Float[Array, "b n"]:
-        mean, values, vectors = self._basis(x.dtype)
-        gains = values[None, :] / (values[None, :] + sigma[:, None] ** 2)
-        return mean[None, :] + (((x - mean[None, :]) @ vectors) * gains) @ vectors.T
+        of = self._spectrum(x.dtype)
+        along = (x - of.mean[None, :]) @ of.axes
+        return of.mean[None, :] + of.gained(along, sigma**2) @ of.axes.T
 
     def row(self, x: Float[Array, "b n"], sigma: Float[Array, ""], q: Array) -> Float[Array, "b n"]:
-        _, values, vectors = self._basis(x.dtype)
-        return jnp.broadcast_to(vectors @ (values / (values + sigma**2) * vectors[q]), x.shape)
+        of = self._spectrum(x.dtype)
+        return jnp.broadcast_to(of.axes @ of.gained(of.axes[q][None], sigma[None] ** 2)[0], x.shape)
 
     def density(self, x: Float[Array, "b n"], sigma: Float[Array, ""]) -> Float[Array, " b"]:
         """Of the Gaussian with the same mean and covariance, blurred."""
-        mean, values, vectors = self._basis(x.dtype)
+        of = self._spectrum(x.dtype)
+        mean, values, vectors = of.mean, of.values, of.vectors
         apart = x - mean[None, :]
         along = apart @ vectors
         n, r = vectors.shape
@@ -190,9 +191,8 @@ class Wiener(Denoiser):
         r"""$\sigma^2\,\mathrm{tr}\,W / n$, the mean squared error a pixel on images with this mean and covariance."""
         return jnp.asarray(sigma) ** 2 * self.spectrum.gains(sigma).sum() / self.n
 
-    def _basis(self, dtype: Any) -> tuple[Array, Array, Array]:
-        each = self.spectrum
-        return each.mean.astype(dtype), each.values.astype(dtype), each.vectors.astype(dtype)
+    def _spectrum(self, dtype: Any) -> Spectrum:
+        return jax.tree.map(lambda each: each.astype(dtype), self.spectrum)
 
 
 class Nearest(Streaming):

@@ -11,6 +11,7 @@ $w_k \propto \exp(-|y - A(x_k)|^2 / (2 \sigma^2))$, whatever A is.
 
 from typing import Any, Literal, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -223,5 +224,5 @@ def _conditioned(problem: Problem, spectrum: Spectrum, key: PRNGKeyArray, seeds:
     if made.is_complex:
         noise = noise + 1j * random.normal(third, y.shape, y.real.dtype)
     off = problem.y - y - jnp.where(made.noisy, problem.noise * noise, 0)
-    centred = Spectrum(jnp.zeros_like(spectrum.mean), spectrum.values, spectrum.vectors, spectrum.trace)
+    centred = eqx.tree_at(lambda of: of.mean, spectrum, jnp.zeros_like(spectrum.mean))
     return (x + gaussian_posterior(Problem(made, off, problem.noise), centred).mean).reshape(images, seeds, -1)

@@ -19,7 +19,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.inverse.operators import known
-from lab.numerics import random
+from lab.numerics import random, roots
 from lab.numerics.arguments import real
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture, log_joint, widened
@@ -42,7 +42,7 @@ class Posteriors(NamedTuple):
         first, second = jax.random.split(key)
         chosen = random.categorical(first, jnp.log(self.weights), axis=1)
         z = random.normal(second, (len(chosen), self.means.shape[2]), self.means.dtype)
-        spread = jnp.einsum("nab,nb->na", _root(self.covariances)[chosen], z)
+        spread = jnp.einsum("nab,nb->na", jax.vmap(roots.root)(self.covariances)[chosen], z)
         return jnp.take_along_axis(self.means, chosen[:, None, None], axis=1)[:, 0] + spread
 
 
@@ -162,9 +162,3 @@ def _velocity(clean: Any, t: ArrayLike, z: Array) -> Array:
     if known(t) and not float(np.asarray(t)) < 1:
         raise ValueError(f"t = {t}, but the velocity is (G - z) / (1 - t), for t below 1")
     return (clean(t, z) - z) / (1 - jnp.asarray(t, z.dtype))
-
-
-def _root(covariances: Float[Array, "*K d d"]) -> Float[Array, "*K d d"]:
-    """A root of positive semi-definite matrices."""
-    values, vectors = jnp.linalg.eigh(covariances)
-    return vectors * jnp.sqrt(jnp.maximum(values, 0))[..., None, :]

@@ -20,10 +20,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.choices import chosen
-from lab.inverse.mixture_flows import GivenMixture, GivenPoints, MixtureFlow, Posteriors, _root, posteriors
+from lab.inverse.mixture_flows import GivenMixture, GivenPoints, MixtureFlow, Posteriors, posteriors
 from lab.inverse.operators import known
 from lab.inverse.pmrf import LinearFlow, PairFlow, Restoration, restoration
-from lab.numerics import Loop, first_failure, map_rows, random
+from lab.numerics import Loop, first_failure, map_rows, random, roots
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture, widened
 from lab.paths import metrics
@@ -105,7 +105,7 @@ class Bed(eqx.Module):
 
     def measure(self, x: Float[Array, "n d"], key: PRNGKeyArray) -> Float[Array, "n m"]:
         z = random.normal(key, (len(x), len(self.operator)), x.dtype)
-        return x @ self.operator.T + z @ _root(self.noise).T
+        return x @ self.operator.T + z @ roots.root(self.noise)
 
 
 def bed(law: Mixture | None, points: Array, covariance: Array, operator: Array, noise: Array) -> Bed:
@@ -143,7 +143,7 @@ class Gaussians(NamedTuple):
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, "n d"]:
         z = random.normal(key, self.mean.shape, self.mean.dtype)
-        return self.mean + z @ _root(self.covariance).T
+        return self.mean + z @ roots.root(self.covariance)
 
 
 @chosen
@@ -338,7 +338,7 @@ class Plane(NamedTuple):
 
 def linear_place(covariance: Array, cross: Array, s: Array) -> Place:
     """Of an estimator that is jointly Gaussian with X, by its covariance and Cov(estimator, X)."""
-    root = _root(s)
+    root = roots.root(s)
     middle = jnp.linalg.eigvalsh(root.T @ covariance @ root)
     middle = jnp.where(middle > 1e-14 * middle.max(), middle, 0.0)  # the root of what is rounding would be seen
     w2sq = jnp.trace(s) + jnp.trace(covariance) - 2 * jnp.sqrt(middle).sum()

@@ -25,6 +25,7 @@ from lab.inverse.problems import Problem, problem
 from lab.inverse.tomography import filtered_backprojection, views
 from lab.numerics import random
 from lab.numerics.jit import jit
+from lab.numerics.matrix_functions import symmetric
 
 type Scanner = Literal["sparse views", "limited angle", "MRI"]
 
@@ -118,10 +119,15 @@ def least_norm(given: Scan) -> Float[Array, "Z n n"]:
 
 @jit
 def _least_norm(back: Array, gram: Array) -> Array:
-    values, vectors = jnp.linalg.eigh(gram)
-    there = values > _SAME * values[-1]
-    weights = jnp.where(there, 1 / jnp.where(there, values, 1), 0)
-    return ((back.reshape(len(back), -1) @ vectors * weights[None, :]) @ vectors.T).reshape(back.shape)
+    made = symmetric(gram)
+    inverse = made.function(_inverse, jax.lax.stop_gradient(_SAME * made.values[-1]))
+    return (back.reshape(len(back), -1) @ inverse).reshape(back.shape)
+
+
+def _inverse(values: Array, least: Array) -> Array:
+    """Reciprocals, 0 of eigenvalues that count as 0: the derivative is that of a change that leaves the rank as it is."""
+    there = values > least
+    return jnp.where(there, 1 / jnp.where(there, values, 1), 0)
 
 
 def most_probable(given: Scan, spectrum: Spectrum) -> Float[Array, "Z n n"]:

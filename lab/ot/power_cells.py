@@ -6,13 +6,20 @@ lower hull of (y, -2h) (Qhull); the square is clipped with the half-planes of th
 
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
+from jaxtyping import Array, Float, Int
 from scipy.spatial import ConvexHull, QhullError
+
+_SIDES = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 1.0], [0.0, 1.0, 1.0], [-1.0, 0.0, 0.0]])
+"""Normal and level of the sides of the square, counter-clockwise from the bottom, whose tags are -1, ..., -4."""
 
 
 class Diagram(NamedTuple):
     polygons: list[np.ndarray]
+    edges: list[np.ndarray]  # the tag of the edge from each corner to the next: the neighbour, or a side of the square
     area: np.ndarray
     slope: Any  # d area_i / d h_j, sparse
 
@@ -28,14 +35,15 @@ def cut(y: np.ndarray, h: np.ndarray, least: float) -> Diagram | None:
     """The power cells within the square, by clipping it with the half-planes of the neighbours in the plane; None as soon as
     one is found whose area is below ``least``."""
     around = _neighbours(y, h)
-    polygons, area, rows, columns, values = [], [], [], [], []
+    polygons, tags, area, rows, columns, values = [], [], [], [], [], []
     for i, others in enumerate(around):
-        corners, edges = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]), np.full(4, -1)
+        corners, edges = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]), np.arange(-1, -5, -1)
         for j in others:
             corners, edges = _clipped(corners, edges, y[j] - y[i], h[i] - h[j], j)
             if not len(corners):
                 break
         polygons.append(corners)
+        tags.append(edges)
         area.append(_area(corners))
         if area[-1] < least:
             return None
@@ -49,7 +57,7 @@ def cut(y: np.ndarray, h: np.ndarray, least: float) -> Diagram | None:
     across: Any = scipy.sparse.csc_matrix((values, (rows, columns)), shape=(m, m))
     across = (across + across.T) / 2  # one edge, found from both sides
     slope = across - scipy.sparse.diags(np.asarray(across.sum(axis=1)).ravel())
-    return Diagram(polygons, np.array(area), slope.tocsc())
+    return Diagram(polygons, tags, np.array(area), slope.tocsc())
 
 
 def _neighbours(y: np.ndarray, h: np.ndarray) -> list[list[int]]:
@@ -132,3 +140,44 @@ def second_moment(polygon: np.ndarray, point: np.ndarray) -> float:
     moved = polygon - point
     after, cross = _cross(moved)
     return float(((moved**2 + moved * after + after**2).sum(axis=1) * cross).sum() / 12)
+
+
+def lines(cells: Diagram) -> Int[np.ndarray, "n k 2"]:
+    """The tags of the two edges that meet in each corner, the last corner repeated; one corner of the square for no cell."""
+    most, found = max(4, *map(len, cells.edges)), []
+    for edges in cells.edges:
+        pairs = np.stack([np.roll(edges, 1), edges], axis=1) if len(edges) else np.array([[-4, -1]])
+        found.append(np.concatenate([pairs, np.repeat(pairs[-1:], most - len(pairs), axis=0)]))
+    return np.stack(found)
+
+
+def corners(meet: Int[np.ndarray, "n k 2"], y: Float[Array, "n 2"], h: Float[Array, " n"]) -> Float[Array, "n k 2"]:
+    """The corners of cells as functions of sites and heights, by the edges that meet in them."""
+    own = np.arange(len(y))[:, None, None]
+    apart = jnp.concatenate([y[meet] - y[own], (h[own] - h[meet])[..., None]], axis=-1)
+    line = jnp.where((meet >= 0)[..., None], apart, jnp.asarray(_SIDES)[np.where(meet < 0, -meet - 1, 0)])
+    (a, b, p), (c, d, q) = (jnp.moveaxis(line[:, :, i], -1, 0) for i in (0, 1))
+    return jnp.stack([p * d - b * q, a * q - p * c], axis=-1) / (a * d - b * c)[..., None]
+
+
+def moments(polygons: Float[Array, "n k 2"], y: Float[Array, "n 2"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+    """The area of each cell and its integral of |x - y|^2."""
+    moved = polygons - y[:, None]
+    after = jnp.roll(moved, -1, axis=1)
+    cross = moved[..., 0] * after[..., 1] - after[..., 0] * moved[..., 1]
+    return cross.sum(axis=1) / 2, ((moved**2 + moved * after + after**2).sum(axis=-1) * cross).sum(axis=1) / 12
+
+
+def settled(
+    meet: Int[np.ndarray, "n k 2"], y: Float[Array, "n 2"], h: Float[Array, " n"], masses: Float[Array, " n"]
+) -> Float[Array, " n"]:
+    """Heights of mean 0 whose cells have these masses, from such heights: with derivatives right to the third order."""
+
+    def areas(free):
+        return moments(corners(meet, y, jnp.concatenate([h[:1], free])), y)[0][1:]
+
+    free = h[1:]
+    for _ in range(2):
+        free = free - jnp.linalg.solve(jax.jacfwd(areas)(free), areas(free) - masses[1:])
+    found = jnp.concatenate([h[:1], free])
+    return found - found.mean()

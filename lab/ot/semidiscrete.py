@@ -34,7 +34,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from lab.choices import chosen
 from lab.numerics import Loop, Method, Reason, pure, random
 from lab.numerics.arguments import NOT_NEGATIVE, POSITIVE, arrays, real, whole
-from lab.numerics.differentiation import needs_values, refuse_derivative
+from lab.numerics.differentiation import held_constant, is_traced, needs_values, refuse_derivative, without_derivative
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.ot import power_cells
@@ -213,16 +213,17 @@ def on_line(y: Any, weights: Any = None, source: Literal["uniform", "gaussian"] 
     return Cells(heights, nu, cost, Reason.CONVERGED, 0)
 
 
-_ON_HOST = "Take on_line on a line, whose results are differentiable, or by_samples under jit."
+_ON_HOST = "Leave jit and vmap, under which there are no values, or take on_line or by_samples."
 
 
-@needs_values(_ON_HOST)
 def in_square(y: Any, weights: Any = None, heights: Any = None) -> Cells:
     r"""Points in the plane, the density uniform on [0, 1]^2: Newton's method, damped so that no cell becomes empty.
 
     $$ \partial E / \partial h_i = w_i(h) - \nu_i $$
 
-    is brought to 0, $w_i$ the area of the cell of $y_i$. On the host, with exact areas.
+    is brought to 0, $w_i$ the area of the cell of $y_i$. On the host, with exact areas. Differentiable in y and in the weights
+    (which are divided by their sum) outside ``jit`` and ``vmap``: cells keep their neighbors, and heights are those of the
+    implicit function theorem. The derivatives are those of the solution only if the method converged. Their time is O(m^3).
 
     Args:
         y: (m, 2), at least two, all different. Outside the square they may have empty Voronoi cells; then give heights.
@@ -234,6 +235,7 @@ def in_square(y: Any, weights: Any = None, heights: Any = None) -> Cells:
 
     Raises:
         ValueError: points or weights that do not fit, or a start with an empty cell.
+        NotDifferentiableError: under ``jit`` or ``vmap``, or where a derivative of ``path`` is used.
 
     Source:
         Kitagawa, Mérigot, Thibert, Convergence of a Newton algorithm for semi-discrete optimal transport, JEMS 2019.
@@ -244,6 +246,21 @@ def in_square(y: Any, weights: Any = None, heights: Any = None) -> Cells:
         >>> found.masses.round(6).tolist(), round(float(found.cost), 6)  # 1/48 + 1/12
         ([0.5, 0.5], 0.104167)
     """
+    found, cells = _in_square(*held_constant((y, weights, heights)))
+    if not is_traced(y, weights):
+        return found
+    points, nu = (jnp.asarray(each, float) for each in _targets(y, weights))
+    meet = power_cells.lines(cells)
+    h = power_cells.settled(meet, points, found.heights, nu)
+    corners = power_cells.corners(meet, points, h)
+    areas, costs = power_cells.moments(corners, points)
+    polygons = [corners[i, : len(polygon)] for i, polygon in enumerate(found.polygons)]
+    path = without_derivative(jnp.asarray(found.path), (points, nu), "Steps of Newton's method have no derivative.")
+    return found._replace(heights=h, masses=areas, cost=costs.sum(), polygons=polygons, path=path)
+
+
+@needs_values(_ON_HOST)
+def _in_square(y: Any, weights: Any, heights: Any) -> tuple[Cells, power_cells.Diagram]:
     points, nu = _targets(y, weights)
     if points.shape[1] != 2:
         raise ValueError(f"y has shape {points.shape}, but points in the plane (m, 2) are needed")
@@ -281,21 +298,30 @@ def in_square(y: Any, weights: Any = None, heights: Any = None) -> Cells:
         path.append(h - h.mean())
     cost = sum(power_cells.second_moment(polygon, point) for polygon, point in zip(cells.polygons, points, strict=True))
     level = jnp.asarray(h - h.mean())
-    return Cells(level, jnp.asarray(cells.area), jnp.asarray(cost), reason, done, cells.polygons, path=np.stack(path))
+    found = Cells(level, jnp.asarray(cells.area), jnp.asarray(cost), reason, done, cells.polygons, path=np.stack(path))
+    return found, cells
 
 
-@needs_values(_ON_HOST)
 @arrays()
-def areas(y: Float[Array, "m 2"], heights: Float[Array, " m"]) -> Float[np.ndarray, " m"]:
-    """Of power cells in the unit square, exactly; 0 of those that are empty.
+def areas(y: Float[Array, "m 2"], heights: Float[Array, " m"]) -> Float[np.ndarray | Array, " m"]:
+    """Of power cells in the unit square, exactly; 0 of those that are empty. Differentiable outside ``jit`` and ``vmap``.
 
     Raises:
         ValueError: shapes that do not fit, or values that are not finite.
+        NotDifferentiableError: under ``jit`` or ``vmap``.
 
     >>> areas(np.array([[0.25, 0.5], [0.75, 0.5]]), np.array([0.25, 0.0])).tolist()
     [0.5, 0.5]
     """
-    return power_cells.whole(np.asarray(y, float), np.asarray(heights, float)).area
+    cells = _cells(*held_constant((y, heights)))
+    if not is_traced(y, heights):
+        return cells.area
+    return power_cells.moments(power_cells.corners(power_cells.lines(cells), y, heights), y)[0]
+
+
+@needs_values(_ON_HOST)
+def _cells(y: Any, heights: Any) -> power_cells.Diagram:
+    return power_cells.whole(np.asarray(y, float), np.asarray(heights, float))
 
 
 # ------------------------------------------------------------------------------------------------------ by sampling

@@ -17,7 +17,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from lab.numerics import random
+from lab.numerics import random, roots
 from lab.numerics.differentiation import refuse_derivative
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
@@ -317,9 +317,9 @@ class Joint(eqx.Module):
         c0, c1 = (widened(c, 3, d) for c in (self.source_covariances, self.target_covariances))
         cross = jnp.zeros_like(c0) if self.cross is None else self.cross
         whole = jnp.concatenate([jnp.concatenate([c0, cross], 2), jnp.concatenate([cross.swapaxes(1, 2), c1], 2)], 1)
-        values, vectors = jnp.linalg.eigh(whole)  # a root also of what is only semidefinite
-        root = vectors * jnp.sqrt(jnp.maximum(values, 0))[:, None, :]
-        spread = jnp.einsum("kab,nb->nka", root, noise)
+        spread = jnp.einsum(
+            "kab,nb->nka", jax.vmap(roots.root)(whole), noise
+        )  # a root also of what is only semidefinite
         both = jnp.take_along_axis(spread, chosen[:, None, None], axis=1)[:, 0]
         return self.source[chosen] + both[:, :d], self.target[chosen] + both[:, d:]
 

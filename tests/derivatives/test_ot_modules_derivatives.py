@@ -186,11 +186,11 @@ _MODULES = {
     "semidiscrete.in_square": Entry(
         (
             _case(
-                lambda y, weights: semidiscrete.in_square(y, weights).cost,
-                (),
-                dict.fromkeys(("y", "weights"), _HOST),
-                y=lambda rng: rng.random((3, 2)),
-                weights=_masses(3),
+                lambda y, weights: semidiscrete.in_square(y, weights)._replace(path=None),
+                ("y", "weights"),
+                moves={"weights": _still},
+                y=lambda rng: rng.random((6, 2)),
+                weights=_masses(6),
             ),
         )
     ),
@@ -198,10 +198,9 @@ _MODULES = {
         (
             _case(
                 semidiscrete.areas,
-                (),
-                dict.fromkeys(("y", "heights"), _HOST),
-                y=lambda rng: rng.random((3, 2)),
-                heights=lambda rng: np.zeros(3),
+                ("y", "heights"),
+                y=lambda rng: rng.random((6, 2)),
+                heights=lambda rng: rng.random(6) / 9,
             ),
         )
     ),

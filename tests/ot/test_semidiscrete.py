@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from lab.numerics import Chunked, Reason
+from lab.numerics.differentiation import NotDifferentiableError
 from lab.ot import power_cells, semidiscrete
 
 DRAWS = np.random.default_rng(3)
@@ -371,3 +372,32 @@ def test_a_source_and_heights_that_do_not_fit_get_a_sentence():
         semidiscrete.assign(np.zeros(3), Y, Y)
     with pytest.raises(ValueError, match="dimension = 0"):
         semidiscrete.Gaussian(0)
+
+
+def test_derivatives_of_cells_in_the_square():
+    """The gradient of the cost is the envelope theorem's; with a start of one's own too; second differences of the cost."""
+    start = 0.9 * np.asarray(semidiscrete.voronoi(jnp.asarray(Y)))
+
+    def cost(y, weights):
+        return semidiscrete.in_square(y, weights, start).cost
+
+    found = semidiscrete.in_square(Y, NU)
+    places, masses = jax.grad(cost, (0, 1))(jnp.asarray(Y), jnp.asarray(NU))
+    moment = np.stack([_first_moment(polygon) for polygon in found.polygons])
+    np.testing.assert_allclose(places, 2 * (NU[:, None] * Y - moment), atol=1e-9)
+    price = (Y**2).sum(1) + 2 * np.asarray(found.heights)
+    np.testing.assert_allclose(masses - masses.mean(), price - price.mean(), atol=1e-9)
+    move = np.random.default_rng(0).normal(size=Y.shape)
+    ends = [jax.grad(cost)(jnp.asarray(Y + side * 1e-5 * move), NU) for side in (1, -1)]
+    bent = jax.jvp(lambda y: jax.grad(cost)(y, NU), (jnp.asarray(Y),), (jnp.asarray(move),))[1]
+    np.testing.assert_allclose(bent, (ends[0] - ends[1]) / 2e-5, atol=1e-6)
+    with pytest.raises(NotDifferentiableError, match="Newton"):
+        jax.grad(lambda y: semidiscrete.in_square(y, NU).path[1].sum())(jnp.asarray(Y))
+    with pytest.raises(NotDifferentiableError, match="jit"):
+        jax.jit(cost)(Y, NU)
+
+
+def _first_moment(polygon):
+    after = np.roll(polygon, -1, axis=0)
+    cross = polygon[:, 0] * after[:, 1] - after[:, 0] * polygon[:, 1]
+    return ((polygon + after) * cross[:, None]).sum(axis=0) / 6
