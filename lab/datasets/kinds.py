@@ -148,6 +148,7 @@ class Kind:
         self.sizes(name, arrays)
         for key, array in arrays.items():
             _finite(f"{key} in {name}", array)
+            _squarable(f"{key} in {name}", array)
         self.values(name, arrays)
 
     def sizes(self, name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
@@ -241,6 +242,29 @@ def _finite(what: str, array: np.ndarray) -> None:
         raise ValueError(
             f"{what} is {array[tuple(place)]} at {where}: every entry must be finite, so fill it in or leave it out"
         )
+
+
+_SQUARABLE = {8: 1e75, 4: 1e15}
+"""By the bytes of a number: squares of numbers up to this, and sums of 10^8 of them, are finite. So is a fourth power of
+double precision. Squares of the inverse are not yet 0."""
+
+
+def _squarable(what: str, array: np.ndarray) -> None:
+    """Refuse numbers whose squares or sums are infinite, and arrays of nothing but numbers whose squares are 0."""
+    if array.dtype.kind != "f" or array.dtype.itemsize not in _SQUARABLE:
+        return
+    most = _SQUARABLE[array.dtype.itemsize]
+    largest = float(np.abs(array).max())
+    if largest > most:
+        wrong, limit = "its squares would be infinite", f"a magnitude of at most {most:g}"
+    elif 0 < largest < 1 / most:
+        wrong, limit = "its squares would be 0", f"a largest magnitude of at least {1 / most:g}, or 0"
+    else:
+        return
+    raise ValueError(
+        f"{what} has numbers of magnitude {largest:.6g}, but {limit} is needed in {array.dtype}: {wrong}; choose another "
+        "unit"
+    )
 
 
 _kinds: dict[str, Kind] = {}

@@ -69,11 +69,14 @@ def compare(
     """
     traces = padded(newton.trace, steps), padded(sinkhorn.trace, sweeps)
     counts = jnp.asarray(newton.iterations), jnp.asarray(sinkhorn.iterations)
-    return _compare(newton.bare(), traces, counts, method.threshold, tolerance, method.backend == "dense")
+    started = sinkhorn.row_error + sinkhorn.column_error  # of masses as they are
+    return _compare(newton.bare(), traces, counts, started, method.threshold, tolerance, method.backend == "dense")
 
 
 @jit
-def _compare(solution: Solution, traces, counts, threshold, tolerance: ArrayLike, dense: bool) -> Comparison:
+def _compare(
+    solution: Solution, traces, counts, started: ArrayLike, threshold, tolerance: ArrayLike, dense: bool
+) -> Comparison:
     problem: Any = solution.problem
     cost, mass, epsilon = problem.cost, problem.a.sum(), jnp.asarray(solution.regularizer.gamma)
     m, n = cost.shape
@@ -85,7 +88,8 @@ def _compare(solution: Solution, traces, counts, threshold, tolerance: ArrayLike
     best = jnp.maximum(jnp.nanmax(fast["value"], initial=-jnp.inf), jnp.nanmax(slow["value"], initial=-jnp.inf))
     gaps = [jnp.maximum(best - trace["value"], 0) for trace in traces]  # NaN stays
     work = newton_work(fast, newton, m, n, dense), 2.0 * m * n * jnp.arange(1, slow["value"].shape[0] + 1)
-    total = jnp.stack([jnp.where(k > 0, w[jnp.maximum(k, 1) - 1], 0) for w, k in zip(work, counts, strict=True)])
+    start = _EXP * float(m * n)  # of a method that ends there: it has to evaluate it
+    total = jnp.stack([jnp.where(k > 0, w[jnp.maximum(k, 1) - 1], start) for w, k in zip(work, counts, strict=True)])
     cutoff, kept = last_hessian(share, fast, newton, threshold, tolerance, dense)
     entropy = jnp.where(plan > 0, plan * jnp.log(jnp.where(plan > 0, plan, 1)), 0).sum()
     moved = (plan * cost).sum()
@@ -105,7 +109,7 @@ def _compare(solution: Solution, traces, counts, threshold, tolerance: ArrayLike
     return Comparison(
         newton_steps=newton.sum(),
         sinkhorn_sweeps=counts[1],
-        sinkhorn_error=slow["residual"][last],
+        sinkhorn_error=jnp.where(counts[1] > 0, slow["residual"][last], started / mass),
         work_ratio=total[1] / total[0],
         sweeps_per_decade_observed=per_decade(slow["residual"], last),
         row_error_l1=found.row_error_l1,

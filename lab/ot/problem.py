@@ -72,6 +72,7 @@ def problem(
             f"the cost has shape {matrix.shape}: a matrix (sources, targets) without empty side is needed; "
             "use jax.vmap for a batch of problems"
         )
+    _check_costs(matrix)
     return Problem(*map(placed, (matrix, *masses(a, b, matrix.shape, matrix.dtype, balanced))))
 
 
@@ -138,8 +139,16 @@ def from_points(
     if not p > 0:
         raise ValueError(f"p = {p}, but the power of the distance must be positive")
     apart = (sources[:, k, None] - targets[None, :, k] for k in range(sources.shape[1]))
-    squared = sum(d**2 for d in apart)  # exact zeros, unlike the expansion
-    return problem(squared if p == 2 else _power(squared, p / 2), a, b, balanced=balanced)
+    with np.errstate(over="ignore"):  # it is told below
+        squared: Any = sum(d**2 for d in apart)  # exact zeros, unlike the expansion
+        cost = squared if p == 2 else _power(squared, p / 2)
+    if not isinstance(cost, Tracer) and not np.isfinite(cost).all():
+        largest = max(float(np.abs(each).max()) for each in (sources, targets))
+        raise ValueError(
+            f"x and y have coordinates of magnitude up to {largest:.6g}: their distances to the power {p:g} overflow "
+            f"{cost.dtype}; choose another unit of length"
+        )
+    return problem(cost, a, b, balanced=balanced)
 
 
 def points(x: Any, y: Any) -> tuple[Any, Any]:
@@ -180,6 +189,9 @@ def masses(
     """Masses of both sides, checked; where balanced, ``b`` gets the total of ``a``."""
     given = [x if x is None else as_numbers(name, x) for name, x in zip("ab", (a, b), strict=True)]
     known = [x for x in given if x is not None]
+    for name, mass in zip("ab", given, strict=True):
+        if mass is not None and not isinstance(mass, Tracer) and mass.size:
+            _check_total(name, mass, dtype)
     total = known[0].sum() if known else 1.0
     both: list[Any] = []
     for name, mass, size in zip("ab", given, shape, strict=True):
@@ -206,3 +218,31 @@ def masses(
         )
     ratio = total_a / total_b
     return both[0], both[1] * (ratio.astype(dtype) if isinstance(ratio, Tracer) else np.asarray(ratio, dtype))
+
+
+def _check_total(name: str, mass: np.ndarray, dtype: Any) -> None:
+    """Refuse masses whose total is infinite in this type, or too small to be divided by."""
+    limits, largest = jnp.finfo(dtype), float(mass.max())
+    most, least = float(limits.max) / mass.size, float(limits.tiny / limits.eps)
+    if largest > most:
+        raise ValueError(
+            f"{name} has a mass of {largest:.6g}, whose total overflows {np.dtype(dtype)}: each of {mass.size} masses may be "
+            f"at most {most:.3g}; divide all masses by their largest"
+        )
+    if 0 < largest < least:
+        raise ValueError(
+            f"the largest mass of {name} is {largest:.6g}, but shares of it can't be told apart in {np.dtype(dtype)} below "
+            f"{least:.3g}; divide all masses by their largest"
+        )
+
+
+def _check_costs(cost: Any) -> None:
+    """Refuse costs whose sum may overflow; traced ones have no values."""
+    if isinstance(cost, Tracer):
+        return
+    largest, most = float(np.abs(cost).max()), float(jnp.finfo(cost.dtype).max) / cost.size
+    if largest > most:
+        raise ValueError(
+            f"the cost has an entry of magnitude {largest:.6g}, whose sums overflow {cost.dtype}: in a matrix of shape "
+            f"{cost.shape} at most {most:.3g} is allowed; divide the costs by their mean"
+        )

@@ -231,3 +231,21 @@ def test_a_set_of_ones_own_is_held_to_its_kind_and_its_name():
         registry.load("mine", share=0.7)
     with pytest.raises(TypeError, match=r"share = 'x', but the data set 'mine' needs a number there"):
         registry.load("mine", share="x")
+
+
+@pytest.mark.parametrize("scale", [1e-310, 1e-200, 1e150, 1e200, 1e307])
+@pytest.mark.parametrize("kind", ["transport", "samples"])
+def test_points_whose_squares_are_infinite_or_zero_are_refused(kind, scale):
+    """All studies of points take squares; of such points they gave 0, NaN or an error of a library."""
+    points = scale * np.random.default_rng(0).normal(size=(6, 2))
+    rows = [f"{side},{u!r},{v!r}" for side, (u, v) in zip("sssttt", points.tolist(), strict=True)]
+    text = "\n".join(["side,u,v", *rows] if kind == "transport" else ["u,v", *(row[2:] for row in rows)])
+    with pytest.raises(ValueError, match=r"^x in p.csv has numbers of magnitude .*: its squares would be .*unit$"):
+        datasets.read_bytes("p.csv", {"p.csv": text.encode()}, kind=kind)
+
+
+def test_masses_of_1e308_are_refused_by_name():
+    with pytest.raises(
+        ValueError, match=r"a in mine has numbers of magnitude 1e\+308, but a magnitude of at most 1e\+75"
+    ):
+        datasets.from_arrays("mine", {"cost": np.zeros((2, 2)), "a": [1e308, 1e308]})

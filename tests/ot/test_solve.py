@@ -299,3 +299,23 @@ def test_bad_problems_are_refused(change, says):
 def test_what_is_no_problem_is_refused():
     with pytest.raises(TypeError, match=r"a problem is needed, but ndarray was given: make one by ot\.problem"):
         ot.solve(np.ones((3, 4)), ot.Entropic(0.1))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: ot.problem(np.zeros((2, 2)), np.full(2, 1e308)), r"a has a mass of 1e\+308.*at most 8.99e\+307"),
+        (lambda: ot.problem(np.zeros((2, 2)), None, np.full(2, 1e308), balanced=False), "b has a mass of 1e"),
+        (lambda: ot.problem(np.zeros((2, 2)), np.full(2, 5e-324)), "largest mass of a is 4.94066e-324"),
+        (lambda: ot.problem(np.full((2, 2), -1e308)), r"cost has an entry of magnitude 1e\+308.*at most 4.49e\+307"),
+        (lambda: ot.problem(np.full((2, 2), 3e38, "f4")), "overflow float32"),
+        (
+            lambda: ot.from_points(np.full((1, 1), 1e200), np.zeros((1, 1))),
+            r"coordinates of magnitude up to 1e\+200.*power 2 overflow",
+        ),
+        (lambda: ot.from_points(np.full((1, 1), 1e160), np.zeros((1, 1)), p=3.0), "power 3 overflow"),
+    ],
+)
+def test_sums_and_squares_that_overflow_name_the_array(make, says):
+    with pytest.raises(ValueError, match=says):
+        make()

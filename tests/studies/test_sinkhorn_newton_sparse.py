@@ -320,3 +320,26 @@ def test_an_unfinished_run_knows_no_spectrum_of_the_optimal_plan():
     assert run.attrs["reason"] == "max_iterations"
     assert np.isnan(run.spectral_gap)
     assert np.isnan(run.s2)
+
+
+@pytest.mark.parametrize("points", [1, 2])
+def test_equal_points_need_no_sweep_and_have_no_error(points):
+    """Both methods end where they start: no step is taken, and the error is that of the start."""
+    data = datasets.from_arrays("equal", {"x": np.ones((points, 2)), "y": np.ones((points, 2))})
+    result = SinkhornNewtonSparse(data=data, max_iterations=5, max_sweeps=5).run()
+    assert result.attrs["reason"] == "converged"
+    assert result.attrs["advice"] == ""
+    assert result.sinkhorn_sweeps.item() == result.iterations.item() == 0
+    assert result.sinkhorn_error.item() == pytest.approx(0, abs=1e-8)
+    assert result.work_ratio.item() == 1
+
+
+def test_a_run_whose_error_is_no_number_has_not_converged(monkeypatch):
+    """Whatever ended its loop: every study inherits it."""
+    data = datasets.from_arrays("equal", {"x": np.ones((1, 2)), "y": np.ones((1, 2))})
+    study, compute = SinkhornNewtonSparse(data=data, max_iterations=5, max_sweeps=5), SinkhornNewtonSparse.compute
+    spoiled = staticmethod(lambda *given: compute(*given) | {"row_error_l1": np.nan})
+    monkeypatch.setattr(SinkhornNewtonSparse, "compute", spoiled)
+    result = study.run()
+    assert (result.attrs["converged"], result.attrs["reason"], bool(result.converged)) == (0, "not_finite", False)
+    assert "infinite or NaN" in result.attrs["advice"]
