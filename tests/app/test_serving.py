@@ -323,6 +323,40 @@ def test_a_login_counts_tries_and_pages_by_user(tmp_path):
         assert ask(port, "/sparse-ot", **bob).status == 200
         wrong = [log_in("ann", "wrong") for _ in range(12)]
         assert wrong == [{"Cookie": ""}] * 10 + [None] * 2
+        answer = ask(port, "/login", "POST", "username=ann&password=right", come_from="127.0.0.3", **FORM)
+        assert answer.status == 302  # another address is not locked out
+
+
+@pytest.mark.slow
+def test_a_cookie_from_before_the_login_is_worth_nothing_after_it(tmp_path):
+    """Who plants a cookie in somebody's browser does not share the login that follows."""
+    (tmp_path / "users.json").write_text('{"ann": "right"}')
+    with serving(None, auth={"basic_auth": str(tmp_path / "users.json")}) as port:
+        before = [each.partition(";")[0] for each in ask(port, "/login").headers.get_all("Set-Cookie") or ()]
+        forged = create_signed_value("another secret", "user", "ann").decode()
+        for planted in (["user=ann"], [f"user={forged}"], ["is_guest=1"], before):
+            cookie = "; ".join(planted)
+            answer = ask(port, "/login", "POST", "username=ann&password=right", Cookie=cookie, **FORM)
+            (made,) = [each.partition(";")[0] for each in answer.headers.get_all("Set-Cookie") if each[:5] == "user="]
+            assert made not in planted
+            assert ask(port, "/sparse-ot/metadata", Cookie=made).status == 200
+            assert ask(port, "/sparse-ot/metadata", Cookie=cookie).status == 302
+
+
+@pytest.mark.parametrize("known", [{"ann": "right", "bob": "a much longer password than that of ann"}, "right"])
+def test_a_login_compares_the_same_for_every_user_and_password(known, monkeypatch):
+    """One comparison of two digests, of users that there are not too: the time shows neither names nor beginnings."""
+    compared = []
+    compare = login.hmac.compare_digest
+    monkeypatch.setattr(
+        login.hmac, "compare_digest", lambda *both: compared.append([*map(len, both)]) or compare(*both)
+    )
+    gate = SimpleNamespace(access=SimpleNamespace(users=known), right=lambda request: None)
+    handler = SimpleNamespace(settings={"lab_gate": gate}, request=None)
+    tries = [("ann", "wrong"), ("nobody", "right"), ("nobody", ""), ("", ""), ("bob", "r"), ("ann", "x" * 10_000)]
+    accepted = [login.Login._validate(handler, *each) for each in [*tries, ("ann", "right")]]
+    assert accepted == [isinstance(known, str) and password == "right" for _, password in tries] + [True]
+    assert compared == [[32, 32]] * 7
 
 
 def test_one_password_makes_no_users(monkeypatch):
