@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from sqlite3 import Connection, DatabaseError
@@ -245,7 +245,7 @@ class Store:
                 f"every variable needs the leading dimension cell, one for each of {len(keys)} keys: {wrong}"
             )
         packed = packing.joined([(cells, range(len(keys)))])
-        created = datetime.now(UTC).isoformat(timespec="microseconds")
+        created = _after(self._index.ask(lambda db: _last(db, keys)))
         header = {"layout": 1, "keys": list(keys), "created": created} | _summary(packed)
         batch = uuid4().hex
         try:
@@ -403,6 +403,20 @@ def _places(db: Connection, keys: Collection[str]) -> dict[str, tuple[str, int]]
         if created is None:
             raise Contradiction(f"{key} is said to be in {batch}, which is not there")
     return {key: (batch, row) for key, _, batch, row in sorted(found)}
+
+
+def _last(db: Connection, keys: Collection[str]) -> str:
+    """When the newest commit of any of these keys was made; "" where there is none."""
+    query = "select max(created) from cells join batches using (batch) where key in"
+    return str(_among(db, query, keys)[0][0] or "")
+
+
+def _after(last: str) -> str:
+    """The present time, or the first after ``last`` where the clock was set back: the newest commit of a key is read."""
+    now = datetime.now(UTC)
+    with suppress(ValueError, OverflowError, TypeError):
+        now = max(now, datetime.fromisoformat(last) + timedelta(microseconds=1))
+    return now.isoformat(timespec="microseconds")
 
 
 def _superseded(db: Connection, batch: str, created: str, keys: Collection[str]) -> list[str]:

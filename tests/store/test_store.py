@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 import zipfile
+from datetime import datetime
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from samples import assert_same, files_of, recipe, result
 
 from lab.disk import processes
 from lab.store import Store, files, pack, unpack
+from lab.store import store as store_module
 
 # ---- keys ----------------------------------------------------------------------------------------------------------
 
@@ -278,3 +280,28 @@ def test_a_huge_cell_is_kept_in_parts(tmp_path, monkeypatch):
 def test_values_of_no_known_type_are_refused(tmp_path):
     with pytest.raises(ValueError, match="x holds values of type"):
         files.write(tmp_path / "x", xr.Dataset({"x": ("i", np.zeros(2, "V4"))}), {})
+
+
+def test_a_run_that_is_made_again_is_read_although_the_clock_was_set_back(store, monkeypatch):
+    """The newest commit of a key counts, whatever the clock said when it was made."""
+
+    class Past(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(1999, 1, 1, tzinfo=tz)
+
+    store.commit(["a"], xr.Dataset({"x": ("cell", [1.0])}))
+    monkeypatch.setattr(store_module, "datetime", Past)
+    for value in (2.0, 3.0):
+        store.commit(["a"], xr.Dataset({"x": ("cell", [value])}))
+        assert Store(store.folder).read(["a"]).x.item() == value
+    assert len(store.entries()) == 1
+
+
+def test_a_folder_from_the_future_shows_all_that_is_added_to_it(store):
+    store.commit(["a"], xr.Dataset({"x": ("cell", [1.0])}))
+    other = Store(store.folder)
+    for key in "bc":
+        other.commit([key], xr.Dataset({"x": ("cell", [2.0])}))
+        os.utime(store.folder / "batches", (2**33, 2**33))
+        assert store.held(["a", key]) == {"a", key}
