@@ -61,6 +61,7 @@ class Upload(View):
         if step == "begin":
             self._files, self._refused = [], ""
             self._say("Receiving …")
+            self._foresee(message.get("size"))
         elif step == "piece" and not self._refused:
             self._piece(message)
         elif step == "end":
@@ -71,6 +72,15 @@ class Upload(View):
                 self._say(f"Both files are called {files[0][0]}: rename one of them.", wrong=True)
             elif files:
                 self.take({name: bytes(content) for name, content in files})
+
+    def _foresee(self, size: Any) -> None:
+        """Refuse what has no room before its pieces travel; a size that is not given or not true is found out by them."""
+        if not isinstance(size, int):
+            return
+        if size > datasets.UPLOAD_LIMIT:
+            self._refuse(f"{size / 2**20:.3g} MiB are too much: an upload may have at most {_LIMIT}.")
+        elif full := limits.no_room(self.visitor, size):
+            self._refuse(full)
 
     def _piece(self, message: dict[str, Any]) -> None:
         index, content = message.get("index"), bytes(message.get("content") or b"")
@@ -89,6 +99,7 @@ class Upload(View):
 
     def _refuse(self, sentence: str) -> None:
         self._files, self._refused = [], sentence
+        self._say(sentence, wrong=True)
 
     def _say(self, sentence: str, wrong: bool = False) -> None:
         kind = datasets.kind_named(self._session.study_class.kind)

@@ -9,7 +9,7 @@ from browsing import open_page, wait
 from halving import Halving
 
 from lab import datasets
-from lab.app import upload
+from lab.app import limits, upload
 from lab.app.session import Session
 from lab.app.upload import Upload
 
@@ -161,6 +161,55 @@ def test_more_files_than_two_are_refused(session, pieces, sentence):
     drop = Upload(session)
     _send(drop, *pieces)
     assert _said(drop) == (sentence, True)
+
+
+def test_what_is_too_large_is_refused_before_its_pieces(session, monkeypatch):
+    """With the limit in the message, and at once: 200 pieces of a MiB would travel for nothing."""
+    drop = Upload(session)
+    drop._receive({"step": "begin", "size": 200 * 2**20})
+    assert _said(drop) == ("200 MiB are too much: an upload may have at most 64 MiB.", True)
+    for _ in range(200):
+        drop._receive({"step": "piece", "index": 0, "name": "a.npz", "content": b"x"})
+    assert drop._files == []
+    drop._receive({"step": "end"})
+    assert _said(drop)[1]
+    monkeypatch.setattr(limits, "present", limits.LOCAL.but(uploads=1))
+    drop._receive({"step": "begin", "size": 2**21})
+    assert _said(drop)[0].startswith("There is no room for this file: your pages hold")
+
+
+def test_an_upload_of_the_largest_size_arrives_in_as_many_pieces(session):
+    """64 pieces, each a hundredth of its size, after a refused upload of the same page."""
+    drop, whole = Upload(session), _clouds(m=18_000)
+    each = -(-len(whole) // 64)
+    drop._receive({"step": "begin", "size": 2**40})
+    drop._receive({"step": "end"})
+    _send(drop, *((0, "mine.npz", whole[at : at + each]) for at in range(0, len(whole), each)))
+    wait(lambda: _said(drop)[0].startswith("Took"))
+    assert session.data.arrays["x"].shape == (18_000, 2)
+
+
+def test_five_uploads_at_once_stay_apart():
+    """Their pieces arrive in turns; each page gets its own points."""
+    drops, wholes = [], [_clouds(m=20 + k, seed=k) for k in range(5)]
+    for _ in wholes:
+        own = Session(Halving)
+        own.start()
+        wait(lambda own=own: own.fresh and not own.busy)
+        drops.append(Upload(own))
+    for drop in drops:
+        drop._receive({"step": "begin", "size": 2000})
+    for at in range(0, max(map(len, wholes)), 100):
+        for drop, whole in zip(drops, wholes, strict=True):
+            if at < len(whole):
+                piece = {"index": 0, "name": "mine.npz", "content": whole[at : at + 100]}
+                drop._receive({"step": "piece", **piece})
+    for drop in drops:
+        drop._receive({"step": "end"})
+    for k, drop in enumerate(drops):
+        wait(lambda drop=drop: _said(drop)[0].startswith("Took"))
+        expected = np.random.default_rng(k).normal(size=(20 + k, 2))
+        np.testing.assert_array_equal(drop._session.data.arrays["x"], expected)
 
 
 def test_it_says_what_it_takes(session):

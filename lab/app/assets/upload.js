@@ -22,7 +22,7 @@ export function render({model, el}) {
     busy = true
     zone.disabled = true
     try {
-      model.send_msg({step: "begin"})
+      model.send_msg({step: "begin", size})
       let sent = 0
       for (const [index, file] of files.entries()) {
         for (let from = 0; from === 0 || from < file.size; from += PIECE) {
