@@ -1,4 +1,4 @@
-"""A disk without room: an ordinary error, nothing half-written, and no crash at the exit of the process."""
+"""Outputs on a disk without room, and of a process that is killed: nothing half-written, and no crash at the exit."""
 
 import io
 import os
@@ -7,10 +7,16 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
+import xarray as xr
+from test_whole import killed
 
 from lab import figures
+from lab.cli import outputs
 from lab.disk import cache
+from lab.figures import embed
+from lab.figures.export import _write as write_figure
 from lab.studies import draw
 
 _SAVE = """
@@ -62,3 +68,27 @@ def test_what_is_not_kept_for_want_of_room_is_made_again(tmp_path):
         cache.write(tmp_path / "a.program", bytes(1000))
     assert cache.read(tmp_path / "a.program") is None
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*fork")
+@pytest.mark.parametrize("kind", ["nc", "svg", "html"])
+def test_an_output_of_a_killed_process_is_not_there_or_whole(tmp_path, kind):
+    """Results, figures and shares; what a killed process leaves is collected by the next output in the folder."""
+    target, old = tmp_path / f"out.{kind}", io.BytesIO()
+    result = xr.Dataset({"x": ("i", np.arange(9.0))}, attrs={"study": "s", "recipe": '{"study": "s"}'})
+    figures.export(draw.plot(draw.curve([0, 1], [0, 1])), old, format="svg", recipe={"study": "s"})
+    content = old.getvalue() if kind == "svg" else f"<!doctype html>{embed.html_recipe({'study': 's'})}".encode()
+
+    def write() -> None:
+        outputs.save(result, target) if kind == "nc" else write_figure(target, content)
+
+    write()
+    whole, at = target.read_bytes(), 0
+    target.unlink()
+    while killed(write, at):
+        assert not target.exists() or target.read_bytes() == whole
+        at += 1
+    assert at > 3
+    write()
+    assert os.listdir(tmp_path) == [target.name]
