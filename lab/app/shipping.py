@@ -242,7 +242,7 @@ def main() -> int:
         slug
         for slug in slugs
         if subprocess.run(
-            [sys.executable, "-m", __spec__.name, slug, "--folder", given.folder, *["--seeds"] * given.seeds]
+            [sys.executable, "-P", "-m", __spec__.name, slug, "--folder", given.folder, *["--seeds"] * given.seeds]
         ).returncode
     ]
     total = sum(path.stat().st_size for path in given.folder.iterdir())

@@ -35,7 +35,7 @@ def begin(slugs: Iterable[str]) -> None:
     """Start it, for these studies in this order; a process has one."""
     global _process, _halted
     if _process is None or _process.poll() is not None:
-        command = [sys.executable, "-c", COMMAND, *slugs]
+        command = [sys.executable, "-P", "-c", COMMAND, *slugs]  # -P: nothing is imported from the current folder
         _process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         _halted = False
         atexit.register(_process.kill)  # one that is halted would not see that its input is closed

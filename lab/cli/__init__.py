@@ -14,7 +14,8 @@ from .parser import COMMANDS, Parser, Refusal
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Returns 0 on success, 1 when a check fails, 2 on bad input."""
-    if argv is None:
+    from_shell = argv is None
+    if from_shell:
         leave_imports()
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help", "help"):
@@ -26,6 +27,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"transport-lab {__version__}")
         return 0
     command, rest = argv[0], _glued(argv[1:])
+    if from_shell and command != "notebook":  # whose kernels choose their own
+        os.environ.setdefault("MPLBACKEND", "agg")  # a matplotlibrc in the current folder could name any module
     warnings.formatwarning = _warned
     try:
         if command not in COMMANDS:

@@ -63,7 +63,8 @@ def notebook(arguments: argparse.Namespace) -> int:
         print(f"built {built}")
     if arguments.build_only:
         return 0
-    command = [sys.executable, "-m", "jupyterlab", f"--port={arguments.port}", f"--ServerApp.root_dir={folder}"]
+    # -P: the server imports nothing from the current folder. Kernels import modules beside their notebooks, as in any Jupyter.
+    command = [sys.executable, "-P", "-m", "jupyterlab", f"--port={arguments.port}", f"--ServerApp.root_dir={folder}"]
     if arguments.no_browser:
         command.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:

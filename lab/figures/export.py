@@ -455,10 +455,11 @@ def plotted(drawn: Any, settings: Any = None) -> "Iterator[Figure]":
         1
     """
     import holoviews as hv
-    import matplotlib
+    from matplotlib import style
 
     backends("matplotlib")
-    with _press, matplotlib.rc_context(settings):
+    # "default", since Matplotlib reads other settings from a matplotlibrc in the current folder
+    with _press, style.context(["default", settings or {}]):
         with pen:  # not for longer: the pages draw with it too
             figure: Figure = hv.renderer("matplotlib").get_plot(drawn).state
         try:

@@ -1,10 +1,12 @@
 """A Dask cluster: one that runs already, at an address, or one whose workers are jobs of SLURM, PBS or LSF."""
 
 import inspect
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -206,10 +208,12 @@ class Jobs:
         fill = {name: value for name, value in _FILL.items() if name not in given and configured(name) is None}
         extra = given.get("worker_extra_args", configured("worker_extra_args")) or configured("extra") or []
         options = given.get("scheduler_options", configured("scheduler_options")) or {}
+        prologue = given.get("job_script_prologue", configured("job_script_prologue")) or []
         return (
             fill
             | given
             | {
+                "job_script_prologue": [*_imports(), *prologue],
                 "worker_extra_args": ["--nthreads", "1", *extra],
                 "scheduler_options": {"dashboard_address": ":0"} | options,  # where others have taken Dask's 8787
             }
@@ -297,6 +301,15 @@ class Jobs:
                     if text := path.read_bytes()[-4096:].decode(errors="replace").strip():
                         return f"; {path} ends with: {cut(text.splitlines()[-1], 120)}"
         return "; its log says why"
+
+
+def _imports() -> list[str]:
+    """Lines of a job's script: workers do not import from the folder of its submission, unless this process does."""
+    lines, folder = ["export PYTHONSAFEPATH=1"], sys.path[0] if sys.path else None
+    script = os.path.abspath(getattr(sys.modules["__main__"], "__file__", None) or "")
+    if folder in ("", os.getcwd()) or (script.endswith(".py") and folder == os.path.dirname(script)):
+        lines.append(f"export PYTHONPATH={shlex.quote(os.path.abspath(folder or '.'))}${{PYTHONPATH:+:$PYTHONPATH}}")
+    return lines
 
 
 def _said(problem: Exception) -> str:

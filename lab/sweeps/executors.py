@@ -7,9 +7,10 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
@@ -109,6 +110,23 @@ class Here:
 # ---- worker processes ----------------------------------------------------------------------------------------------
 
 _flag: Any = None
+_SAFE = "PYTHONSAFEPATH"  # with it a process imports from the folders of its parent only
+_setting = threading.Lock()
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """A block whose new processes import nothing from the current folder that this process does not import from."""
+    with _setting:
+        before = os.environ.get(_SAFE)
+        os.environ[_SAFE] = "1"
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_SAFE]
+            else:
+                os.environ[_SAFE] = before
 
 
 def _begin(flag: Any, parent: Connection) -> None:
@@ -140,7 +158,8 @@ class Processes:
         self._count = count
         self.width = 2 * count
         self._context = multiprocessing.get_context("spawn")
-        self._flag = self._context.Event()
+        with _safe_path():  # it starts a process that counts such things
+            self._flag = self._context.Event()
         self._parent, self._hold = self._context.Pipe(duplex=False)
         self._pool: ProcessPoolExecutor | None = None
         self._tasks: dict[int, Parcel] = {}
@@ -167,7 +186,9 @@ class Processes:
             waiting = [] if running else suspects[:1]  # alone
         try:
             for number in waiting:
-                self._futures[self._pool.submit(_work, self._tasks[number])] = number
+                with _safe_path():
+                    future = self._pool.submit(_work, self._tasks[number])
+                self._futures[future] = number
         except BrokenProcessPool:
             self._lost()
 

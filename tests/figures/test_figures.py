@@ -163,6 +163,22 @@ def test_equal_pictures_are_equal_bytes(format):
     assert exported(picture(), format, recipe=STORY) == exported(picture(), format, recipe=STORY)
 
 
+def test_a_matplotlibrc_of_the_current_folder_changes_no_figure():
+    import matplotlib
+
+    wanted = exported(curve(), "svg")
+    other = {
+        "axes.linewidth": 9,
+        "axes.grid": True,
+        "xtick.direction": "in",
+        "path.sketch": (3, 100, 2),
+        "lines.marker": "o",
+    }
+    with matplotlib.rc_context(other):
+        assert exported(curve(), "svg") == wanted
+        assert matplotlib.rcParams["axes.linewidth"] == 9
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
