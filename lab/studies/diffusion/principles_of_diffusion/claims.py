@@ -143,7 +143,9 @@ CLAIMS = one_run("no training: exact denoisers; distances are means over samples
     Claim("guided-mean", "Of N(1.5, 1/4) against N(0, 1) guidance of 2 ends at mean 2.25.", _guided_end("mean"),
           _known(lambda: predictions.guided_gaussian(1.5, 0.5, 2.0).mean), "closed form", "==", 0.02,
           one_run=_EXACT),
-    Claim("guided-deviation", "And at deviation 1/8, where the tilted law has .316.", _guided_end("deviation"), 0.125,
+    Claim("guided-deviation",
+          "Of N(1.5, 1/4) against N(0, 1) guidance of 2 ends at deviation 1/8; the tilted distribution has .316.",
+          _guided_end("deviation"), 0.125,
           "closed form, s0^(1+w)", "==", 2e-3, one_run=_EXACT),
     Claim("quantiles", "On a line the flow matches quantiles.", _known(_line_apart), 0.0, "monotone maps", "<=", 1e-6),
     *(

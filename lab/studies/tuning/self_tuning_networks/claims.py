@@ -42,9 +42,10 @@ def _again(run: Any) -> float:
 CLAIMS = (
     Claim("optimum", "All four starts end within 1% of the minimum validation loss.", number("excess"), 1.0,
           "independent computation", "<", seeds=_SEEDS),
-    Claim("one", "They end at one log-strength, within 0.5; they start 8 apart.", number("lam_spread"), 0.5, "one schedule",
+    Claim("one", "All four starts, which are 8 apart, end at one log-strength, within 0.5.",
+          number("lam_spread"), 0.5, "one schedule",
           "<", seeds=_SEEDS),
-    Claim("strength", "It is the best log-strength, within 0.1.", number("lam_end"), number("known_lam"),
+    Claim("strength", "The final log-strength is the best one, within 0.1.", number("lam_end"), number("known_lam"),
           "a search over strengths", "==", 0.1, seeds=_SEEDS),
     Claim("response", "The relative error of the slope of the response is below 0.1.", number("slope_off"), 0.1,
           "the implicit function theorem", "<", seeds=_SEEDS),

@@ -59,7 +59,8 @@ def _noise(runs: Runs) -> float:
 CLAIMS = one_run("no training: transport distances of one draw", (
     Claim("convex", "Without debiasing the distance is convex in the shares.", of(_convex, **_PLAIN), 0.0, "convexity", "<=",
           1e-6),
-    Claim("slopes", "Its slopes, from potentials, are those of differences.", of(_slopes), 0.99, "the envelope theorem", ">="),
+    Claim("slopes", "The slopes of the distance, from potentials, agree with differences.",
+          of(_slopes), 0.99, "the envelope theorem", ">="),
     Claim("simplex", "Selection never leaves the simplex.", of(_off), 0.0, "exponentiated gradient", "<=", 1e-12),
     Claim("line", "At N the line through both pilots is what is predicted.", of(_projected), 0.0, "stage 2", "<=", 1e-9),
     Claim("amplification", "From 100 and 200 to 400 points errors grow by √5.", number("amplification"), float(np.sqrt(5)),
@@ -68,7 +69,8 @@ CLAIMS = one_run("no training: transport distances of one draw", (
           "independent computation: -0.83 and -0.79", "<", quick=False, seeds=_SEEDS),
     Claim("distance-extrapolates", "Beyond the fitted mixtures the mean error of a line in the distance is below 11 points.",
           number("mae_ot"), 11.0, "independent computation: 6.5 and 5.8", "<", quick=False, seeds=_SEEDS),
-    Claim("squares-do-not", "There a quadratic without the distance has more than three times that error.",
+    Claim("squares-do-not",
+          "Beyond the fitted mixtures a quadratic without the distance has more than three times the error of that line.",
           number("mae_quadratic"), 3 * number("mae_ot"), "independent computation: 30.5 and 44", ">", quick=False,
           seeds=_SEEDS),
     Claim("columns-do-not", "Ten columns with the distance have more than three times that error, too.", number("mae_pq"),
@@ -85,7 +87,8 @@ CLAIMS = one_run("no training: transport distances of one draw", (
           number("mae_raw"), "independent computation: 4.7 against 10.2", "<", quick=False, should_hold=False, seeds=_SEEDS,
           note="a tie: 8.0 and 5.8 points over five seeds; the error of the fit is as large here as the noise of single "
           "trainings"),
-    Claim("projection-same", "They have a lower error than the scores at N₁.", number("mae_projected"), number("mae_same"),
+    Claim("projection-same", "Fitted values have a lower error than the scores at N₁.",
+          number("mae_projected"), number("mae_same"),
           "independent computation: 4.7 against 14.9", "<", quick=False, should_hold=False, seeds=_SEEDS,
           note="8.0 against 4.0 points: accuracy saturates sooner here, as a source has 300 distinct points, one or two of "
           "each class that it lacks"),
