@@ -14,6 +14,7 @@ from lab.numerics.differentiation import (
     held_constant,
     is_traced,
     needs_values,
+    refuse_derivative,
     without_derivative,
 )
 from lab.ot.absent import Present
@@ -160,20 +161,23 @@ def _linear_program(problem: Problem, solver: str, centred: bool) -> Exact:
     return Exact(*(jnp.asarray(x, dtype) for x in (value, plan, alpha, beta)))
 
 
-@needs_values(_TRACED)
-def vertex_gap(problem: Problem) -> float:
+def vertex_gap(problem: Problem) -> float | Array:
     r"""How much the second best vertex of the transport polytope costs more than the best; 0 where that is not unique.
 
     $$ \Delta = \min_{(i,j) : T^*_{ij} > 0} \; \min_{T \in U(a, b),\, T_{ij} = 0} \langle T, C\rangle - \langle T^*, C\rangle $$
 
     A vertex is known by its support, so that every other one lacks an entry of that of $T^*$: one linear program for each,
-    at most m + n - 1. On the host, in float64; infinite where there is one vertex only.
+    at most m + n - 1. On the host, in float64; infinite where there is one vertex only. Differentiable in the cost outside
+    ``jit`` and ``vmap``, with both vertices held.
 
     Args:
         problem: without batch dimensions.
 
     Returns:
         the gap, in units of cost times mass.
+
+    Raises:
+        NotDifferentiableError: under ``jit`` or ``vmap``, or in a derivative with respect to the masses.
 
     Source:
         Weed, An explicit analysis of the entropic penalty in linear programming, COLT 2018; Tang et al., Accelerating
@@ -185,21 +189,30 @@ def vertex_gap(problem: Problem) -> float:
         >>> round(ot.vertex_gap(ot.problem(1 - np.eye(2))), 6)  # the identity costs 0, the exchange 1
         1.0
     """
+    gap, change = _vertex_gap(held_constant(problem))
+    if not is_traced(problem):
+        return gap
+    refuse_derivative(
+        (problem.a, problem.b),
+        "ot.vertex_gap has no derivative in the masses: it jumps where vertices become degenerate",
+    )
+    return gap + (change * (problem.cost - jax.lax.stop_gradient(problem.cost))).sum()
+
+
+@needs_values(_TRACED)
+def _vertex_gap(problem: Problem) -> tuple[float, np.ndarray]:
+    """The gap and the second vertex less the best, 0 where there is one vertex only."""
     best = linear_program(problem, centred=False)
     cost, a, b = (np.asarray(x, np.float64) for x in problem)
     low, scale, unit = cost.min(), np.ptp(cost) or 1.0, a.sum()
     c, p, q = (cost - low) / scale, a / unit, b / b.sum()
     plan = np.asarray(best.plan, np.float64) / unit
-    value, second = float((plan * c).sum()), np.inf
+    value, second, other = float((plan * c).sum()), np.inf, plan
     for place in np.argwhere(plan > 1e-12 * plan.max()):
-        second = min(second, _without(c, p, q, (int(place[0]), int(place[1]))))
-    return float(np.maximum(second - value, 0.0) * scale * unit)
-
-
-def _without(cost: np.ndarray, a: np.ndarray, b: np.ndarray, place: tuple[int, int]) -> float:
-    """The least cost of a plan without that entry, infinite where there is none."""
-    found = _linprog(cost, a, b, place)
-    return float(found.fun) if found.status == 0 else np.inf
+        found = _linprog(c, p, q, (int(place[0]), int(place[1])))
+        if found.status == 0 and found.fun < second:
+            second, other = float(found.fun), found.x.reshape(c.shape)
+    return float(np.maximum(second - value, 0.0) * scale * unit), (other - plan) * unit
 
 
 @needs_values(_TRACED)

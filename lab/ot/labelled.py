@@ -29,7 +29,7 @@ from jaxtyping import Array, Float, Int
 
 from lab.choices import chosen
 from lab.numerics.arguments import NOT_NEGATIVE, POSITIVE, arrays, real
-from lab.numerics.differentiation import needs_values
+from lab.numerics.differentiation import held_constant, is_traced, needs_values
 from lab.numerics.jit import jit
 from lab.ot.exact import linear_program
 from lab.ot.gaussian import bures
@@ -41,9 +41,10 @@ type How = Literal["exact", "gaussian", "means"] | str
 
 
 @chosen
-@needs_values("Take lab.ot.bures of the moments of each class, or lab.ot.solve, which are differentiable.")
-def label_distances(x: Any, labels: Any, y: Any, others: Any, how: How = "exact") -> np.ndarray:
+def label_distances(x: Any, labels: Any, y: Any, others: Any, how: How = "exact") -> np.ndarray | Array:
     """(classes, classes') squared 2-Wasserstein distances W between the clouds of each class; on the host.
+
+    Differentiable in x and y outside ``jit`` and ``vmap``, exact distances once, with the optimal plans held.
 
     Args:
         x: (n, d) features.
@@ -53,6 +54,7 @@ def label_distances(x: Any, labels: Any, y: Any, others: Any, how: How = "exact"
 
     Raises:
         ValueError: features that do not fit or are not finite, or a class without points.
+        NotDifferentiableError: under ``jit`` or ``vmap``.
 
     >>> x, y = np.array([[0.0], [2.0], [5.0]]), np.array([[1.0], [3.0]])
     >>> label_distances(x, [0, 0, 1], y, [0, 0]).tolist()
@@ -63,21 +65,27 @@ def label_distances(x: Any, labels: Any, y: Any, others: Any, how: How = "exact"
         raise ValueError(
             f"the features have {first[0].shape[1]} and {second[0].shape[1]} columns, but both data sets must have the same"
         )
-    return np.array([[_apart(one, other, how) for other in second] for one in first])
+    xp: Any = jnp if is_traced(x, y) else np
+    return xp.array([[_apart(one, other, how, xp) for other in second] for one in first])
 
 
-def _apart(one: np.ndarray, other: np.ndarray, how: str) -> float:
+def _apart(one: Any, other: Any, how: str, xp: Any) -> Any:
     if how == "exact":
-        return float(linear_program(from_points(one, other), centred=False).value)
+        return linear_program(from_points(one, other), centred=False).value
     mean, others = one.mean(axis=0), other.mean(axis=0)
     if how == "means":
-        return float(((mean - others) ** 2).sum())
-    first, second = (np.atleast_2d(np.cov(cloud.T, ddof=0)) for cloud in (one, other))
-    return float(bures(mean, first, others, second).squared)
+        return ((mean - others) ** 2).sum()
+    first, second = (xp.atleast_2d(xp.cov(cloud.T, ddof=0)) for cloud in (one, other))
+    return bures(mean, first, others, second).squared
 
 
-def _clouds(name: str, points: Any, labels: Any) -> list[np.ndarray]:
-    points, labels = np.asarray(points, float), np.asarray(labels)
+@needs_values("Take lab.ot.bures of the moments of each class, or lab.ot.solve.")
+def _values(points: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray(points, float), np.asarray(labels)
+
+
+def _clouds(name: str, given: Any, labels: Any) -> list[Any]:
+    points, labels = _values(held_constant(given), labels)
     if points.ndim != 2 or labels.shape != points.shape[:1] or 0 in points.shape:
         raise ValueError(
             f"{name} has shape {points.shape} and labels {labels.shape}, but a table (points, features) with a label for "
@@ -92,7 +100,8 @@ def _clouds(name: str, points: Any, labels: Any) -> list[np.ndarray]:
     counts = np.bincount(labels)
     if (counts == 0).any():
         raise ValueError(f"no point of {name} has the label {int(np.argmin(counts))}: number the classes without gaps")
-    return [points[labels == label] for label in range(counts.size)]
+    of = jnp.asarray(given, float) if is_traced(given) else points
+    return [of[labels == label] for label in range(counts.size)]
 
 
 @arrays(between=NOT_NEGATIVE, feature_weight=NOT_NEGATIVE, label_weight=NOT_NEGATIVE)
@@ -284,14 +293,14 @@ def _by_source(f: Array, source: Array, count: int) -> Array:
     return total / jnp.zeros(count, f.dtype).at[source].add(1)
 
 
-@needs_values("Take lab.ot.labelled.mixture, which has an entropy and is differentiable.")
 def exact_mixture(p: Any, matrix: Any, source: Any, b: Any = None) -> Potential:
     r"""The distance of a mixture of sources to a data set without an entropy, with its slopes in the shares.
 
     $$ \min_{\pi \in U(\mu_p, \nu)} \langle \pi, C \rangle, \qquad h_i = \langle f, \mu_i \rangle $$
 
-    By linear programming on the host; ``mixture`` is differentiable. Where masses of both sides meet (p_i / n_i a multiple of
-    1 / n, say) the value has several slopes, of which this is one.
+    By linear programming on the host. The value is differentiable once, outside ``jit`` and ``vmap``, the other fields are
+    not; those of ``mixture`` are. Where masses of both sides meet (p_i / n_i a multiple of 1 / n, say) the value has several
+    slopes, of which this is one.
 
     Args:
         p: (sources,) shares, at least 0 and of sum 1.
@@ -304,6 +313,7 @@ def exact_mixture(p: Any, matrix: Any, source: Any, b: Any = None) -> Potential:
 
     Raises:
         ValueError: as ``shares``, what does not fit, or masses b that are negative or do not sum to 1.
+        NotDifferentiableError: under ``jit`` or ``vmap``, or where a derivative of another field than the value is used.
 
     Source:
         Just et al., LAVA, ICLR 2023; Kang et al., Performance scaling via optimal transport, NeurIPS 2023.

@@ -16,7 +16,9 @@ meshes*, SGP 2020.
 
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Float
 from scipy import sparse
 
@@ -24,12 +26,14 @@ from lab.inputs import listed
 from lab.shapes.extras import extra
 from lab.shapes.mesh import Mesh, edges, flat_faces
 
+_CORNERS = (0, 1, 2), (1, 2, 0), (2, 0, 1)  # the first corner is opposite to the edge of the others
+
 
 class Laplacian(NamedTuple):
     """L u = lambda M u."""
 
-    stiffness: Any  # a sparse (n, n), symmetric, of rows that sum to 0
-    mass: Float[np.ndarray, " n"]  # of total the area
+    stiffness: Any  # (n, n), symmetric, of rows that sum to 0; sparse but for ``dense``
+    mass: Float[Any, " n"]  # of total the area
 
 
 def laplacian(shape: Mesh, *, robust: bool = False) -> Laplacian:
@@ -52,7 +56,7 @@ def laplacian(shape: Mesh, *, robust: bool = False) -> Laplacian:
         raise ValueError(f"faces without area ({listed(flat, 60)}): take robust=True, or leave them out")
     corners = shape.vertices[shape.faces]
     weights, at = [], []
-    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):  # the corner i is opposite to the edge jk
+    for i, j, k in _CORNERS:
         dots = ((corners[:, j] - corners[:, i]) * (corners[:, k] - corners[:, i])).sum(axis=1)
         weights.append(dots / (4 * shape.areas))
         at.append(shape.faces[:, [j, k]])
@@ -62,6 +66,36 @@ def laplacian(shape: Mesh, *, robust: bool = False) -> Laplacian:
     stiffness = (sparse.diags_array(np.asarray(both.sum(axis=1)).ravel()) - both).tocsr()
     mass = np.bincount(shape.faces.ravel(), np.repeat(shape.areas / 3, 3), shape.n)
     return Laplacian(stiffness, mass)
+
+
+def dense(vertices: ArrayLike, faces: Any) -> Laplacian:
+    r"""The operator as matrices (n, n) and (n,) of JAX, differentiable in the vertices; memory O(n^2).
+
+    For meshes whose vertices are traced, which ``laplacian`` cannot take: its stiffness is a sparse matrix of SciPy. Nothing is
+    checked: a face without area gives NaN.
+
+    Args:
+        vertices: places (n, d), of one length unit.
+        faces: whole numbers (f, 3) from 0 to n - 1.
+
+    Returns:
+        a ``Laplacian``: the stiffness (n, n), without unit, and the mass (n,), an area.
+
+    >>> dense([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [[0, 1, 2]]).stiffness.tolist()
+    [[1.0, -0.5, -0.5], [-0.5, 0.5, 0.0], [-0.5, 0.0, 0.5]]
+    """
+    places, faces = jnp.asarray(vertices, float), np.asarray(faces)
+    corners = places[faces]
+    e, f = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    across = f - ((e * f).sum(axis=1) / (e * e).sum(axis=1))[:, None] * e
+    area = jnp.linalg.norm(e, axis=1) * jnp.linalg.norm(across, axis=1) / 2
+    half = jnp.zeros((len(places), len(places)), places.dtype)
+    for i, j, k in _CORNERS:
+        dots = ((corners[:, j] - corners[:, i]) * (corners[:, k] - corners[:, i])).sum(axis=1)
+        half = half.at[faces[:, j], faces[:, k]].add(dots / (4 * area))
+    both = half + half.T
+    mass = jnp.zeros(len(places), places.dtype).at[faces].add((area / 3)[:, None])
+    return Laplacian(jnp.diag(both.sum(axis=1)) - both, mass)
 
 
 def _robust(shape: Mesh) -> Laplacian:

@@ -25,7 +25,8 @@ _FLAT = 1e-12  # twice the area of a face, in squares of its longest edge, at wh
 
 
 _REMEDY = (
-    "Laplacians and spectra are computed on the host: differentiate what is made of them, a Surface or a Spectrum."
+    "Its Laplacian is a matrix of SciPy: laplacian.dense is the differentiable one of vertices; or differentiate a Surface or "
+    "a Spectrum."
 )
 
 

@@ -17,7 +17,6 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from lab.numerics.differentiation import needs_values
 from lab.numerics.host import placed
 from lab.shapes.laplacian import laplacian
 from lab.shapes.mesh import Mesh, edges, normalised
@@ -54,11 +53,10 @@ class Surface(eqx.Module):
         return jnp.swapaxes(self.functions * self.mass[..., None], -1, -2)
 
 
-@needs_values("Replace fields of a Surface by traced arrays: eqx.tree_at(lambda s: s.descriptors, surface, traced).")
 def surface(
     shape: Mesh, k: int, descriptors: Any = None, *, channels: int = 128, robust: bool = False, dtype: Any = np.float32
 ) -> Surface:
-    """A mesh, with area 1 about its mean.
+    """A mesh, with area 1 about its mean. Descriptors may be traced.
 
     Args:
         k: eigenfunctions, for diffusion and for functional maps.
@@ -73,15 +71,18 @@ def surface(
     shape = normalised(shape)
     operator = laplacian(shape, robust=robust)
     found = spectrum(operator, k)
-    given = wave_kernel(found, channels) if descriptors is None else np.asarray(descriptors, float)
-    if given.ndim != 2 or len(given) != shape.n or not np.isfinite(given).all():
+    traced = isinstance(descriptors, Tracer)
+    given: Any = wave_kernel(found, channels) if descriptors is None else descriptors
+    given = given if traced else np.asarray(given, float)
+    if given.ndim != 2 or len(given) != shape.n or not (traced or np.isfinite(given).all()):
         raise ValueError(f"the descriptors have shape {given.shape}, but finite ones ({shape.n}, c) are needed")
     stiffness = operator.stiffness.tocoo()
     upper = stiffness.row < stiffness.col
     ends = np.stack([stiffness.row, stiffness.col], axis=1)[upper]
     neighbours, slopes = tangent_slopes(shape)
-    real = [found.values, found.functions, found.mass, given, shape.vertices, -stiffness.data[upper], slopes]
-    values, functions, mass, given, vertices, weights, slopes = (placed(each.astype(dtype)) for each in real)
+    real = [found.values, found.functions, found.mass, shape.vertices, -stiffness.data[upper], slopes]
+    values, functions, mass, vertices, weights, slopes = (placed(each.astype(dtype)) for each in real)
+    given = given.astype(dtype) if traced else placed(given.astype(dtype))
     whole = [placed(each.astype(np.int32)) for each in (ends, neighbours)]
     return Surface(values, functions, mass, given, vertices, whole[0], weights, whole[1], slopes)
 

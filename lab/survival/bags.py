@@ -10,7 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from lab import precision
-from lab.numerics.differentiation import needs_values
+from lab.numerics.differentiation import held_constant, is_traced, needs_values
 from lab.numerics.host import placed
 
 
@@ -39,9 +39,10 @@ class Bags(eqx.Module):
         return self.x[place], at < self.size[index][:, None]
 
 
-@needs_values("Make the bags outside, and differentiate in their array x with eqx.tree_at or dataclasses.replace.")
 def bags(x: Any, bag: Any, time: Any, event: Any) -> Bags:
     r"""Check and build ``Bags``, on the host: sets $\{x_{i1}, ..., x_{i n_i}\}$ of patches, each with a time and an event.
+
+    Differentiable in x outside ``jit`` and ``vmap``; inside, make the bags before and replace their array x by ``eqx.tree_at``.
 
     Args:
         x: (patches, d) features.
@@ -54,6 +55,7 @@ def bags(x: Any, bag: Any, time: Any, event: Any) -> Bags:
 
     Raises:
         ValueError: shapes that do not fit, an empty bag, NaN or infinity, a negative time, another event.
+        NotDifferentiableError: under ``jit`` or ``vmap``, or in a derivative with respect to ``bag``, ``time`` or ``event``.
 
     Source:
         Ren et al. (2025), OTSurv.
@@ -65,6 +67,12 @@ def bags(x: Any, bag: Any, time: Any, event: Any) -> Bags:
         >>> made.size.tolist(), made.start.tolist()
         ([1, 2], [0, 1])
     """
+    found, order = _bags(held_constant(x), bag, time, event)
+    return eqx.tree_at(lambda made: made.x, found, x[order].astype(found.x.dtype)) if is_traced(x) else found
+
+
+@needs_values("Make the bags outside, and differentiate in their array x with eqx.tree_at or dataclasses.replace.")
+def _bags(x: Any, bag: Any, time: Any, event: Any) -> tuple[Bags, np.ndarray]:
     precision.uncut(x=x)
     arrays = {name: np.asarray(value) for name, value in (("x", x), ("bag", bag), ("time", time), ("event", event))}
     check("the bags", arrays)
@@ -74,7 +82,7 @@ def bags(x: Any, bag: Any, time: Any, event: Any) -> Bags:
     widths = (*(2**power for power in range(4, 31) if 2**power < largest and (size <= 2**power).any()), largest)
     dtype = arrays["x"].dtype if arrays["x"].dtype.kind == "f" else jnp.result_type(float)
     start = np.cumsum(size) - size
-    return Bags(
+    made = Bags(
         placed(np.asarray(arrays["x"][order], dtype)),
         placed(start.astype(np.int32)),
         placed(size.astype(np.int32)),
@@ -82,6 +90,7 @@ def bags(x: Any, bag: Any, time: Any, event: Any) -> Bags:
         placed(np.asarray(arrays["event"], dtype)),
         widths,
     )
+    return made, order
 
 
 def check(name: str, arrays: Mapping[str, np.ndarray]) -> None:

@@ -8,7 +8,6 @@ from derivatives.entries import Case, Entry, tests_of
 from lab import ot
 from lab.ot import bounds, labelled, maps, mixture, monge, plans, routing, semidiscrete, singular, sliced
 
-_HOST = "exact areas, assignments and linear programs are computed on the host"
 _JUMP = "the choice jumps"
 _SAMPLING = "heights come of random batches"
 _TRAINING = "a training does not end at a minimum"
@@ -96,10 +95,11 @@ TABLE = {
     "vertex_gap": Entry(
         (
             _case(
-                lambda cost: ot.vertex_gap(ot.Problem(cost, np.full(3, 1 / 3), np.full(3, 1 / 3))),
-                (),
-                {"cost": "the second vertex jumps, and linear programs are solved on the host"},
+                lambda cost, a: ot.vertex_gap(ot.Problem(cost, a, np.full(3, 1 / 3))),
+                ("cost",),
+                {"a": "the gap jumps where vertices become degenerate"},
                 cost=(3, 3),
+                a=lambda rng: np.full(3, 1 / 3),
             ),
         ),
         also={"problem": "cost"},
@@ -339,7 +339,15 @@ _MODULES = {
     ),
     # labelled
     "labelled.label_distances": Entry(
-        (_case(lambda x: labelled.label_distances(x, [0, 1], jnp.ones((2, 2)), [0, 0]), (), {"x": _HOST}, x=(2, 2)),)
+        tuple(
+            _case(
+                lambda x, y, how=how: labelled.label_distances(x, [0] * 3 + [1] * 3, y, [0] * 4, how),
+                ("x", "y"),
+                x=(6, 2),
+                y=(4, 2),
+            )
+            for how in ("exact", "gaussian", "means")
+        )
     ),
     "labelled.cost": Entry(
         (
@@ -386,8 +394,8 @@ _MODULES = {
         (
             _case(
                 lambda p, matrix: labelled.exact_mixture(p, matrix, _SOURCE).value,
-                (),
-                dict.fromkeys(("p", "matrix"), _HOST),
+                ("p", "matrix"),
+                moves={"p": _still},
                 p=_masses(3),
                 matrix=lambda rng: rng.random((5, 4)),
             ),

@@ -11,7 +11,7 @@ from derivatives.entries import Case, Entry, tests_of
 from lab import shapes
 from lab.shapes import diffusion_net, functional_maps, geodesics, laplacian, mesh, spectrum, surface
 
-_HOST = "a mesh is of NumPy: its Laplacian, spectrum and distances are computed on the host"
+_HOST = "the type: a Mesh holds NumPy arrays, and SciPy the sparse matrices of it; laplacian.dense has the derivative"
 _JUMP = "the nearest vertex jumps"
 _TRAINING = "a training does not end at a minimum"
 
@@ -245,6 +245,15 @@ TABLE = {
     ),
     # the modules
     "laplacian.laplacian": Entry((Case(_of_mesh(lambda m: laplacian.laplacian(m).mass), (), {"vertices": _HOST}),)),
+    "laplacian.dense": Entry(
+        (
+            _case(
+                lambda vertices: laplacian.dense(vertices, shapes.sphere(0).faces),
+                ("vertices",),
+                vertices=lambda rng: shapes.sphere(0).vertices + 0.1 * rng.normal(size=(12, 3)),
+            ),
+        )
+    ),
     "spectrum.spectrum": Entry(
         (Case(_of_mesh(lambda m: spectrum.spectrum(laplacian.laplacian(m), 3).values), (), {"vertices": _HOST}),)
     ),
@@ -252,9 +261,8 @@ TABLE = {
     "surface.surface": Entry(
         (
             _case(
-                lambda descriptors: surface.surface(shapes.sphere(0), 3, descriptors).descriptors,
-                (),
-                {"descriptors": _HOST},
+                lambda descriptors: surface.surface(shapes.sphere(0), 3, descriptors, dtype=float).descriptors,
+                ("descriptors",),
                 descriptors=(12, 2),
             ),
         )

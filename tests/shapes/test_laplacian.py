@@ -5,6 +5,7 @@ import pytest
 
 from lab.datasets import meshes
 from lab.shapes import figures
+from lab.shapes.laplacian import dense as dense_laplacian
 from lab.shapes.laplacian import laplacian
 from lab.shapes.mesh import mesh, transformed
 
@@ -82,3 +83,11 @@ def test_scale_leaves_stiffness_and_squares_mass():
     one, other = laplacian(ball), laplacian(transformed(ball, 3 * np.eye(3)))
     np.testing.assert_allclose(one.stiffness.toarray(), other.stiffness.toarray(), atol=1e-12)
     np.testing.assert_allclose(9 * one.mass, other.mass, rtol=1e-12)
+
+
+def test_dense_operator_is_the_sparse_one():
+    """Also in four dimensions."""
+    for shape in (figures.sphere(1), figures.flat_torus(5, 4, (1.0, 0.7))):
+        sparse, dense = laplacian(shape), dense_laplacian(shape.vertices, shape.faces)
+        np.testing.assert_allclose(dense.stiffness, sparse.stiffness.toarray(), atol=1e-13)
+        np.testing.assert_allclose(dense.mass, sparse.mass, rtol=1e-13)
