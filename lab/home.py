@@ -82,6 +82,8 @@ def _folder(name: str) -> Path | None:
         folder.mkdir(mode=0o700, exist_ok=True)  # what is in it is run
     except OSError:
         return None
+    for each in (folder.parent, folder):
+        kept.close(each)
     kept.trim(folder, _MOST, _PROGRAMS)
     return folder
 

@@ -147,8 +147,11 @@ class Session(param.Parameterized):
 
     def set_text(self, name: str, text: str) -> None:
         """Change one parameter to what a text stands for."""
+        parameters = self.study.parameters()
         try:
-            value = self.study.parameters()[name].parse(text.strip())
+            if name not in parameters:
+                raise ValueError(f"{self.study.slug} has no parameter {shown(name)}: load the page again")
+            value = parameters[name].parse(text.strip())
         except (ValueError, TypeError) as refusal:
             self.error = self._refusal(str(refusal))
             return

@@ -30,12 +30,23 @@ class View(pn.custom.JSComponent):
         """Draw this state; costs nothing when it is the present one."""
         self.state = json.dumps(state, separators=(",", ":"))
 
-    def _handle_msg(self, data: dict[str, Any]) -> None:
+    def _handle_msg(self, data: Any) -> None:
         pressed = isinstance(data, dict) and data.pop("pressed", False)
         if self._on_message is not None:
-            faults.guarded(self._on_message)(data)
+            faults.guarded(lambda: self._on_message(_Message.of(data)))()  # pyright: ignore
         if pressed:
             self._send_msg({"heard": True})
+
+
+class _Message(dict):
+    """What a browser sent. A value that is absent is the visitor's fault: a sentence on the page, no traceback in the log."""
+
+    @classmethod
+    def of(cls, data: Any) -> "_Message":
+        return cls(data) if isinstance(data, dict) else cls()
+
+    def __missing__(self, name: str) -> Any:
+        raise ValueError(f"the page sent a message without {name}: load the page again")
 
 
 def source(*names: str) -> str:

@@ -6,6 +6,7 @@ a page is used: messages, the ranges of a picture, the points that somebody drag
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping
 from math import prod
 from typing import Any
@@ -15,6 +16,8 @@ from bokeh.models import ColumnDataSource
 from bokeh.server import urls
 from panel.io.server import WSHandler
 
+from lab.inputs import cut
+
 from . import limits
 
 MESSAGE = 2 * 2**20  # bytes; uploads travel in parts of half as much
@@ -22,6 +25,30 @@ _SMALL = 4096  # characters, values and bytes of a change
 _ITEM = 32  # of those, for each value of a column
 
 _log = logging.getLogger("lab.app")
+
+
+class Brief(logging.Filter):
+    """Cuts what a visitor sent from lines of the log: tokens in addresses, whole messages, tracebacks of malformed ones."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        told = cut(_TOKEN.sub(r"\1...", record.getMessage()), _LINE)
+        problem = record.exc_info[1] if record.exc_info and record.name.startswith("bokeh.") else None
+        if problem is not None:
+            record.exc_info, told = None, f"{type(problem).__name__}: {told}"
+        record.msg, record.args = told, ()
+        return True
+
+
+_LINE = 200  # characters
+_TOKEN = re.compile(r"([?&](?:token|password|bokeh-token)=)[^&\s]*", re.IGNORECASE)
+_LOGS = (
+    "tornado.access",
+    "tornado.application",
+    "tornado.general",
+    "bokeh.server.views.ws",
+    "bokeh.server.protocol_handler",
+)
+_brief = Brief()
 
 
 class Socket(WSHandler):
@@ -56,7 +83,9 @@ class Socket(WSHandler):
 
 
 def install() -> None:
-    """Have servers that are made from now on use ``Socket``."""
+    """Have servers that are made from now on use ``Socket``, and log briefly what visitors send."""
+    for name in _LOGS:
+        logging.getLogger(name).addFilter(_brief)
     urls.per_app_patterns[:] = [
         (entry[0], Socket) if entry[1] is WSHandler else entry for entry in urls.per_app_patterns
     ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from .whole import write as _write
 
 _HASH = 32  # bytes
+_OTHERS_WRITE = 0o022  # of a mode
 
 
 def read(path: Path) -> bytes | None:
@@ -26,8 +27,14 @@ def read(path: Path) -> bytes | None:
 
 def write(path: Path, content: bytes) -> None:
     """Keep it; a folder that can't be written to costs only the time to make the thing again."""
+
+    def make(part: Path) -> None:
+        part.write_bytes(content + _hash(path, content))
+        close(part)  # whatever the umask is
+
+    close(path)  # the new file has the mode of the old one
     with suppress(OSError):
-        _write(path, content + _hash(path, content), durable=False)
+        _write(path, make, durable=False)
 
 
 def trim(folder: Path, bytes: int, endings: tuple[str, ...]) -> None:
@@ -48,14 +55,25 @@ def trim(folder: Path, bytes: int, endings: tuple[str, ...]) -> None:
 
 
 def own(path: Path) -> bool:
-    """Whether a file and its folder are this user's, and others can't write to them; where a system does not say, yes."""
+    """Whether a file, its folder and the folder above belong to this user or to root, and nobody else may write to them.
+
+    Where a system has no such users, yes.
+    """
     if not hasattr(os, "geteuid"):
         return True
     try:
-        found = path.stat(), path.parent.stat()
+        found = path.stat(), path.parent.stat(), path.parent.parent.stat()
     except OSError:
         return False
-    return all(each.st_uid == os.geteuid() and not each.st_mode & 0o002 for each in found)
+    return all(each.st_uid in (os.geteuid(), 0) and not each.st_mode & _OTHERS_WRITE for each in found)
+
+
+def close(path: Path) -> None:
+    """Take from all other users the right to write to a file or folder of this user."""
+    with suppress(OSError, AttributeError):
+        found = path.stat()
+        if found.st_mode & _OTHERS_WRITE and found.st_uid == os.geteuid():
+            path.chmod(found.st_mode & 0o777 & ~_OTHERS_WRITE)
 
 
 def _hash(path: Path, content: bytes) -> bytes:

@@ -1,6 +1,8 @@
 """What a browser may send: what its page does, and nothing that would open a file, keep what it likes or starve others."""
 
 import asyncio
+import json
+import logging
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,8 +10,9 @@ import pytest
 from bokeh.document import Document
 from bokeh.models import ColumnDataSource, Range1d
 from browsing import wait
+from panel.io.state import set_curdoc
 
-from lab.app import limits, wire
+from lab.app import faults, limits, wire
 from lab.app.controls import Controls, DataCard
 from lab.app.session import Session
 from lab.app.sweep_tab import SweepTab
@@ -84,6 +87,51 @@ def test_columns_never_grow(page):
         except ValueError:
             assert isinstance(column[0], list)
     assert not wire.allowed(page.document, changed(page.points, "data", {"type": "map", "entries": [["z", [0]]]}), {})
+
+
+@pytest.mark.parametrize("name", wire._LOGS)
+def test_the_log_repeats_no_token_and_no_long_message(name, caplog):
+    wire.install()
+    log = logging.getLogger(name)
+    log.error("429 GET /?a=1&token=%s (127.0.0.1)", "secret")
+    try:
+        json.loads("[" * 100_000)
+    except RecursionError as problem:
+        log.error("Unhandled exception receiving a message: %r: %r", problem, "[" * 100_000)
+        if name.startswith("bokeh."):
+            log.error("error handling message %r", "x" * 100_000, exc_info=True)
+    assert "secret" not in caplog.text
+    assert "429 GET /?a=1&token=... (127.0.0.1)" in caplog.text
+    assert max(map(len, caplog.text.splitlines())) < 300
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{}, None, 3, "x", [], [[]], {"other": 1}, {"preset": None}, {"preset": "x" * 10**6}, {"preset": float("nan")}],
+)
+def test_a_malformed_message_is_a_sentence_and_no_traceback(data, caplog):
+    from lab.app.controls import Presets
+
+    session = Session(SparseOT)
+    document = Document()
+    with set_curdoc(document):
+        faults.attach(session.refuse)
+        Presets(session)._handle_msg(data)
+    assert 0 < len(session.error) < 1000
+    assert "Traceback" not in caplog.text
+    assert max(map(len, caplog.text.splitlines()), default=0) < 300
+    session.apply_preset(SparseOT.presets[0].name)
+    assert session.error == ""
+
+
+@pytest.mark.parametrize("name", ["zzz", "x" * 10**6, "", "None"])
+def test_an_unknown_parameter_is_a_sentence(name, caplog):
+    session = Session(SparseOT)
+    session.set_text(name, "1")
+    assert "has no parameter" in session.error
+    assert len(session.error) < 300
+    assert caplog.text == ""
 
 
 def test_a_visitor_who_sends_much_waits_and_others_do_not():

@@ -65,16 +65,36 @@ def test_what_was_written_first_goes_where_there_is_too_much(tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="of POSIX")
 def test_programs_that_others_may_have_written_are_not_taken(tmp_path, monkeypatch):
-    kept = tmp_path / "one.program"
-    cache.write(kept, b"one")
-    tmp_path.chmod(0o755)
-    kept.chmod(0o644)
-    assert cache.own(kept)
-    assert not cache.own(tmp_path / "none.program")
-    for place, mode in ((kept, 0o666), (tmp_path, 0o777)):
+    folder = tmp_path / "xla"
+    folder.mkdir(0o755)
+    kept = folder / "one.program"
+    before = os.umask(0o002)  # the group of a user may write, by default
+    try:
+        cache.write(kept, b"one")
+        assert cache.own(kept)
+        kept.chmod(0o664)  # as earlier versions wrote it
+        cache.write(kept, b"one")
+        assert cache.own(kept)
+    finally:
+        os.umask(before)
+    assert not cache.own(folder / "none.program")
+    modes = (0o666, 0o664, 0o646), (0o777, 0o775), (0o777, 0o775)
+    for place, mode in (
+        (place, mode) for place, each in zip((kept, folder, tmp_path), modes, strict=True) for mode in each
+    ):
         before = place.stat().st_mode
         place.chmod(mode)
         assert not cache.own(kept)
         place.chmod(before)
-    monkeypatch.setattr(os, "geteuid", lambda: kept.stat().st_uid + 1)
-    assert not cache.own(kept)
+    folder.chmod(0o775)
+    cache.close(folder)
+    assert cache.own(kept)
+    if not os.geteuid():
+        os.chown(kept, 12345, -1)
+        assert not cache.own(kept)
+        os.chown(kept, 0, -1)
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+        assert cache.own(kept)  # root's
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: kept.stat().st_uid + 1)
+        assert not cache.own(kept)
