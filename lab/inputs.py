@@ -92,11 +92,11 @@ _until: ContextVar[tuple[float, str] | None] = ContextVar("until", default=None)
 
 
 @contextmanager
-def reading(name: str) -> Iterator[None]:
-    """What is read inside takes ``PATIENCE`` seconds at most (every stream and loop of the readers asks ``spend``), and is
-    refused with a ValueError of one sentence."""
+def reading(name: str, seconds: float | None = None) -> Iterator[None]:
+    """What is read inside takes ``seconds`` at most, ``PATIENCE`` when None (every stream and loop of the readers asks
+    ``spend``), and is refused with a ValueError of one sentence."""
     outer = _until.get()
-    token = _until.set(outer or (time.monotonic() + PATIENCE, cut(name)))
+    token = _until.set(outer or (time.monotonic() + (PATIENCE if seconds is None else seconds), cut(name)))
     try:
         yield
     except MemoryError:
@@ -112,8 +112,19 @@ def reading(name: str) -> Iterator[None]:
 def spend() -> None:
     """Raise ``Exceeded`` when the time is up."""
     until = _until.get()
-    if until is not None and time.monotonic() > until[0]:
-        raise Exceeded(f"{until[1]} takes longer than {PATIENCE:g} s to read: give a smaller or simpler file")
+    if until is not None and left() < 0:
+        raise too_slow(until[1])
+
+
+def left() -> float:
+    """Seconds that are left to ``reading``; ``PATIENCE`` outside of it."""
+    until = _until.get()
+    return PATIENCE if until is None else until[0] - time.monotonic()
+
+
+def too_slow(name: str) -> Exceeded:
+    """The error of a file that takes longer than ``PATIENCE``."""
+    return Exceeded(f"{name} takes longer than {PATIENCE:g} s to read: give a smaller or simpler file")
 
 
 def fits(name: str, size: int, there: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""The commands that draw random problems, at a small size: each hands lists and arrays of NumPy over, as a user does."""
+"""The commands that draw random problems, at a small size: each hands lists, arrays or files over, as a user does."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("field", ["paths", "inverse", "sampling", "learning", "shapes", "numerics"])
+@pytest.mark.parametrize("field", ["paths", "inverse", "sampling", "learning", "shapes", "numerics", "files"])
 def test_random_problems_hold(field):
     command = [sys.executable, "-m", f"benchmarks.fuzz_{field}", "--problems", "8"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])

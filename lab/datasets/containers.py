@@ -9,16 +9,20 @@ import warnings
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from math import ceil, prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from lab.inputs import LIMIT, Exceeded, Stream, cut, fits, listed, parsed, spend
 
+from . import isolated
 from .formats import MEMBERS, OBJECTS, decoding, others_of
 
 if TYPE_CHECKING:
     import xarray as xr
+
+type Whole = tuple[dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]], list[str], dict[str, Any]]
+"""Of a Dataset the dimensions, values and attributes of each variable; which variables are coordinates; its attributes."""
 
 _CHUNKS = 100_000  # of an array
 _PIECE = 2**20
@@ -27,6 +31,7 @@ _DECODED = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsig
 """The attributes that change what the numbers of a variable are; no other is read."""
 
 
+@isolated.reader("h5py", "scipy.io", "xarray", "dask.array")
 def netcdf(name: str, payload: bytes, wanted: Iterable[str]) -> tuple[dict[str, np.ndarray], list[str]]:
     """The wanted variables of a netCDF file (3, or 4 as HDF5), and the names of the others."""
     damaged = f"{name} is a damaged netCDF file, or none that xarray opens: save it again"
@@ -57,10 +62,12 @@ def _hdf5(name: str, payload: bytes, wanted: Iterable[str], damaged: str) -> tup
     with file:
         variables = check_hdf5(name, file)
         chosen = [key for key in variables if key in set(wanted)]
-        for key in chosen:
-            if variables[key].dtype.kind in "OV":
-                raise ValueError(f"{key} in {name} holds no plain numbers")
-        fits(name, sum(variables[key].nbytes for key in chosen))
+        with decoding(damaged):  # a type may be none of NumPy's
+            objects = [key for key in chosen if variables[key].dtype.kind in "OV"]
+            size = sum(variables[key].nbytes for key in chosen)
+        if objects:
+            raise ValueError(f"{objects[0]} in {name} holds no plain numbers")
+        fits(name, size)
         with decoding(damaged):
             for key in chosen:
                 spend()
@@ -196,7 +203,27 @@ def _inflates(what: str, packed: bytes, size: int, window: int = zlib.MAX_WBITS)
     return unpack.unused_data
 
 
-def check_kept(name: str, file: Any) -> None:
+@isolated.reader("h5py", "h5netcdf.legacyapi", "xarray", "dask.array")
+def whole_netcdf(name: str, file: BinaryIO) -> Whole:
+    """All of an open netCDF file that the lab wrote."""
+    import xarray as xr
+
+    _check_kept(name, file)
+    size = file.seek(0, 2)
+    file.seek(0)
+    with decoding(f"{name} is a damaged netCDF file: save it again"), xr.open_dataset(file, engine="h5netcdf") as found:
+        fits(name, found.nbytes, size)  # scaled numbers are wider than those that are kept
+        return _parts(found)
+
+
+def _parts(dataset: "xr.Dataset") -> Whole:
+    variables = {
+        str(key): (tuple(map(str, each.dims)), each.values, each.attrs) for key, each in dataset.variables.items()
+    }
+    return variables, [str(key) for key in dataset.coords], dataset.attrs
+
+
+def _check_kept(name: str, file: Any) -> None:
     """Refuse an open HDF5 file whose parts unpack to more than is read, or lie elsewhere."""
     import h5py
 
@@ -246,6 +273,7 @@ _PACKING = {f"{of}{packing}": packing for packing in ("gzip", "zlib", "zstd", "b
 _TEXT_ITEM = 64  # bytes that a short text takes as an object
 
 
+@isolated.reader("xarray", "dask.array", "zarr.storage", "zarr.codecs", "numcodecs")
 def zarr(name: str, files: dict[str, bytes], wanted: Iterable[str]) -> tuple[dict[str, np.ndarray], list[str]]:
     """The wanted variables of a zarr folder, given as its files by their paths inside; and the names of the others."""
     dataset, others = _opened_zarr(name, files, set(wanted), decode_times=False)
@@ -256,9 +284,10 @@ def zarr(name: str, files: dict[str, bytes], wanted: Iterable[str]) -> tuple[dic
         return {str(key): variable.to_numpy() for key, variable in dataset.variables.items()}, others_of(others)
 
 
-def whole_zarr(name: str, files: dict[str, bytes]) -> Any:
-    """The Dataset of a zarr folder that the lab wrote."""
-    return _opened_zarr(name, files, None)[0].load()
+@isolated.reader("xarray", "dask.array", "zarr.storage", "zarr.codecs", "numcodecs")
+def whole_zarr(name: str, files: dict[str, bytes]) -> Whole:
+    """All of a zarr folder that the lab wrote."""
+    return _parts(_opened_zarr(name, files, None)[0])
 
 
 def _opened_zarr(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from lab import inputs
-from lab.inputs import cut, listed, mebibytes, reading, shown
+from lab.inputs import cut, listed, mebibytes, shown
 
-from . import containers, formats
+from . import containers, formats, isolated
 from .at_hand import held
 from .data import Data
 from .kinds import NOTHING, Needs, is_kind, kind_named
@@ -61,7 +61,7 @@ def read(
     """
     paths = [path] if isinstance(path, str | PathLike) else list(path)
     places = [_place(each) for each in paths]
-    with reading(" and ".join(cut(place.name) for place in places[:2])):
+    with isolated.reading(" and ".join(cut(place.name) for place in places[:2])):
         if len(places) == 1 and isdir(places[0]):
             (place,) = places
             if any((place / name).is_file() for name in ("zarr.json", ".zgroup", ".zmetadata")):
@@ -116,17 +116,17 @@ def kept(path: Path) -> "xr.Dataset":
     """
     import xarray as xr
 
-    with reading(path.name):
+    with isolated.reading(path.name):
         if path.suffix.lower() == ".zarr":
-            files = _zarr_files(path, None)
-            return containers.whole_zarr(cut(path.name), files)
-        with inputs.opened(path, 8 * inputs.LIMIT) as file:
-            containers.check_kept(cut(path.name), file)
-            size = file.seek(0, 2)
-            file.seek(0)
-            with xr.open_dataset(file, engine="h5netcdf") as found:
-                inputs.fits(cut(path.name), found.nbytes, size)  # scaled numbers are wider than those that are kept
-                return found.load()
+            whole = containers.whole_zarr(cut(path.name), _zarr_files(path, None))
+        else:
+            with inputs.opened(path, 8 * inputs.LIMIT) as file:
+                whole = containers.whole_netcdf(cut(path.name), file)
+        variables, coordinates, attributes = whole
+        with formats.decoding(f"{cut(path.name)} is damaged: save it again"):
+            found = {key: xr.Variable(*each) for key, each in variables.items()}
+            coords = {key: found.pop(key) for key in coordinates}
+            return xr.Dataset(found, coords, attributes)
 
 
 def _zarr_files(folder: Path, wanted: Sequence[str] | None) -> dict[str, bytes]:
@@ -171,7 +171,7 @@ def read_bytes(
     if size > formats.UPLOAD_LIMIT:
         limit = mebibytes(formats.UPLOAD_LIMIT)
         raise ValueError(f"{cut(name)} has {mebibytes(size)}, but an upload may have at most {limit}")
-    with reading(name):
+    with isolated.reading(name):
         return _assemble([(cut(each), bytes(content)) for each, content in files.items()], kind, n, seed)
 
 
@@ -305,7 +305,7 @@ def unpack(payload: bytes) -> Data:
         >>> again.name, again.kind
         ('four-atoms', 'samples')
     """
-    with reading("the packed data"):
+    with isolated.reading("the packed data"):
         arrays, _, about = formats.npz("the packed data", payload)
         try:
             fields = {key: _tuples(value) for key, value in inputs.parsed(about).items()}

@@ -18,6 +18,8 @@ import numpy as np
 
 from lab.inputs import Exceeded, Stream, cut, fits, listed, mebibytes, shown, spend
 
+from . import isolated
+
 UPLOAD_LIMIT = 64 * 2**20
 """The most bytes that an upload may have, all its files together."""
 
@@ -125,12 +127,13 @@ def decoding(failure: str) -> Iterator[None]:
     """Decoders raise a dozen things on damaged files; the user gets one sentence."""
     try:
         yield
-    except Exceeded:
+    except (Exceeded, MemoryError):
         raise
     except Exception:
         raise ValueError(failure) from None
 
 
+@isolated.reader()
 def npy(name: str, payload: bytes) -> np.ndarray:
     """The array of a ``.npy`` file, read-only, where its bytes lie; one of Python objects is refused by its header, unread."""
     header = BytesIO(payload)
@@ -183,6 +186,7 @@ def others_of(names: Iterable[str], most: int = 8) -> list[str]:
     return every if len(every) <= most else [*every[: most - 1], f"{len(every) - most + 1:,} more"]
 
 
+@isolated.reader()
 def npz(
     name: str, payload: bytes, wanted: Iterable[str] | None = None
 ) -> tuple[dict[str, np.ndarray], list[str], bytes]:
@@ -210,6 +214,7 @@ def npz(
     return arrays, others_of(key for key in keys if among is not None and key not in among), described
 
 
+@isolated.reader()
 def holds_pictures(payload: bytes) -> bool:
     """Whether the bytes are a zip archive of pictures, without arrays."""
     try:
@@ -220,6 +225,7 @@ def holds_pictures(payload: bytes) -> bool:
     return any(is_picture(Path(name)) for name in names) and not any(name.endswith(".npy") for name in names)
 
 
+@isolated.reader()
 def zipped_pictures(name: str, payload: bytes) -> list[tuple[str, bytes]]:
     """The pictures of a zip archive, read in memory; hidden files and what is no picture are left out.
 
@@ -268,6 +274,7 @@ def _stamped(member: str) -> zipfile.ZipInfo:
 # -- pictures ----------------------------------------------------------------------------------------------------------
 
 
+@isolated.reader("PIL.ImageOps", *(f"PIL.{kind}ImagePlugin" for kind in ("Png", "Jpeg", "Bmp", "Gif", "Tiff", "WebP")))
 def picture(name: str, payload: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
     """(height, width, 3) uint8, and what was done to the picture to get there."""
     from PIL import Image, ImageOps

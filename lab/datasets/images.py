@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from . import downloads, formats, packaged
+from . import downloads, formats, isolated, packaged
 from .data import Data
 from .kinds import Files, Kind, add_kind, one_file, real_numbers, unread
 from .registry import register
@@ -114,7 +114,7 @@ def _patches(n: int, side: int, colour: bool, seed: int) -> tuple[np.ndarray, np
     rng = np.random.default_rng(seed)
     pictures, places = [], []
     for index, key in enumerate(_PHOTOGRAPHS):
-        whole = Image.fromarray(formats.picture(key, packaged.content(key))[0])
+        whole = Image.fromarray(isolated.trusted(formats.picture)(key, packaged.content(key))[0])
         small = whole.resize((whole.width // 2, whole.height // 2), Image.Resampling.BOX)
         pictures.append(np.asarray(small if colour else small.convert("L")).reshape(small.height, small.width, -1))
         border = small.width - small.width // 5
@@ -152,7 +152,7 @@ def photograph_tiles() -> dict[str, Any]:
     """All squares of 32 pixels, every 16, of six photographs at half their size."""
     parts: dict[str, list[np.ndarray]] = {key: [] for key in _LABELLED}
     for index, key in enumerate(_PHOTOGRAPHS):
-        grey = formats.picture(key, packaged.content(key))[0].mean(axis=2)
+        grey = isolated.trusted(formats.picture)(key, packaged.content(key))[0].mean(axis=2)
         down, across = (side // 2 for side in grey.shape)
         half = grey[: 2 * down, : 2 * across].reshape(down, 2, across, 2).mean(axis=(1, 3))
         cut = np.lib.stride_tricks.sliding_window_view(half, (_SIDE, _SIDE))[::16, ::16]

@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 
 from lab.choices import chosen
-from lab.datasets import packaged
-from lab.datasets.formats import UPLOAD_LIMIT, decoding
-from lab.inputs import Stream, cut, mebibytes, reading
+from lab.datasets import isolated, mesh_files, packaged
+from lab.datasets.formats import UPLOAD_LIMIT
+from lab.inputs import cut, mebibytes
 from lab.shapes import figures
 from lab.shapes.extras import extra
 from lab.shapes.mesh import Mesh, mesh, repaired
@@ -64,30 +64,19 @@ def read_mesh(name: str, payload: bytes, *, repair: bool = False) -> Mesh:
         raise ValueError(f"{cut(name)} has no format that is read: give a mesh as .off, .obj, .ply or .stl")
     if len(payload) > UPLOAD_LIMIT:
         raise ValueError(f"{cut(name)} has {mebibytes(len(payload))}, but at most {mebibytes(UPLOAD_LIMIT)} are read")
-    load = extra("trimesh", "files of meshes").load
-    with reading(name):
-        with decoding(f"{cut(name)} is a damaged {kind.upper()} file of a mesh: save it again"):
-            told = _bare(payload) if kind == "obj" else payload
-            found = load(
-                Stream(name, told), file_type=kind, process=False, force="mesh", allow_remote=False, skip_materials=True
-            )
-            vertices, faces = np.array(found.vertices, float), np.array(found.faces, np.int64)
+    extra("trimesh", "files of meshes")
+    with isolated.reading(name):
+        vertices, faces = mesh_files.parse(cut(name), payload, kind)
         if not len(faces):
             raise ValueError(f"{cut(name)} has no faces: give a surface of triangles")
         if len(vertices) > _MOST:
             raise ValueError(f"{cut(name)} has {len(vertices):,} vertices, but at most {_MOST:,} are read: thin it out")
         if kind == "stl":
             vertices, faces = _joined(vertices, faces)
-        return (repaired if repair else mesh)(vertices, faces)
-
-
-def _bare(payload: bytes) -> bytes:
-    """The places and faces of an OBJ file: where a vertex has several normals or textures it would be several vertices."""
-    lines = (line.split() for line in payload.splitlines())
-    kept = (words for words in lines if words and words[0] in (b"v", b"f"))
-    return b"\n".join(
-        b" ".join(words[:4] if words[0] == b"v" else [word.split(b"/")[0] for word in words]) for words in kept
-    )
+        try:
+            return (repaired if repair else mesh)(vertices, faces)
+        except ValueError as problem:
+            raise ValueError(f"{cut(name)}: {problem}") from None
 
 
 def _joined(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

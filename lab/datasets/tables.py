@@ -11,6 +11,7 @@ import numpy as np
 
 from lab.inputs import Stream, fits, mebibytes, shown, spend
 
+from . import isolated
 from .formats import decoding
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def columns(name: str, frame: "pd.DataFrame") -> Table:
 # -- text --------------------------------------------------------------------------------------------------------------
 
 
+@isolated.reader("pandas")
 def csv(name: str, payload: bytes) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """The columns of text, separated by commas, semicolons, tabs, bars or spaces, and what was done to get there.
 
@@ -161,6 +163,7 @@ def _arrow(name: str, module: str) -> Any:
         ) from None
 
 
+@isolated.reader("pandas", "pyarrow.parquet", "pyarrow.types", "pyarrow.pandas_compat")
 def parquet(name: str, payload: bytes) -> Table:
     """The columns of a Parquet table."""
     reader = _arrow(name, "pyarrow.parquet").ParquetFile
@@ -178,6 +181,7 @@ def parquet(name: str, payload: bytes) -> Table:
     return columns(name, frame)
 
 
+@isolated.reader("pandas", "pyarrow.ipc", "pyarrow.types", "pyarrow.pandas_compat")
 def feather(name: str, payload: bytes) -> Table:
     """The columns of a Feather table of version 2, which is a file of Arrow's."""
     if payload.startswith(b"FEA1"):
@@ -220,6 +224,7 @@ def _joined(name: str, schema: Any, batches: Iterable[Any]) -> "pd.DataFrame":
     held, frames = 0, []
     for batch in batches:
         spend()
+        batch.validate(full=True)  # offsets of texts that lead out of the file would be followed
         fits(name, batch.nbytes)
         held += sum((c.indices if types.is_dictionary(c.type) else c).nbytes for c in batch.columns)
         fits(name, held)

@@ -13,7 +13,7 @@ from made_files import COST, X, Y, noise, npy, npz, png
 from PIL import Image
 
 from lab import datasets, inputs
-from lab.datasets import formats
+from lab.datasets import formats, isolated
 
 # -- what is taken -----------------------------------------------------------------------------------------------------
 
@@ -412,4 +412,4 @@ def test_what_unpacks_to_too_much_is_not_unpacked(monkeypatch):
         datasets.read_bytes("bomb.nc", bytes(packed))
     monkeypatch.setattr(formats, "_PIXELS", 500)
     with pytest.raises(ValueError, match=r"a.png has 30 x 20 pixels"):
-        datasets.read_bytes("pair", {"a.png": png(noise(0)), "b.png": png(noise(1))})
+        isolated.trusted(formats.picture)("a.png", png(noise(0)))

@@ -79,6 +79,7 @@ def test_refusals(name, payload, said):
     with pytest.raises(ValueError, match=said) as told:
         meshes.read_mesh(name, payload)
     assert len(str(told.value)) <= 300
+    assert name in str(told.value)
 
 
 def test_bounds(monkeypatch):

@@ -14,6 +14,7 @@ import xarray as xr
 from pypdf import PdfReader
 
 from lab import figures
+from lab.datasets import figure_files, isolated
 from lab.figures import embed
 from lab.figures.provenance import summary
 from lab.studies import Picture, SparseOT, draw
@@ -217,9 +218,9 @@ def test_figures_of_others_hold_no_recipe(tmp_path):
 def test_a_compressed_recipe_can_not_fill_the_memory(tmp_path, monkeypatch):
     path = tmp_path / "figure.png"
     figures.export(curve(), path, recipe={"a": "b" * 100_000})
-    monkeypatch.setattr(embed, "_LIMIT", 10_000)
+    monkeypatch.setattr(figure_files, "_LIMIT", 10_000)
     with pytest.raises(ValueError, match="unpacks to more than"):
-        figures.read_recipe(path)
+        isolated.trusted(figure_files.recipe)("figure.png", path.read_bytes(), "png")
 
 
 @pytest.mark.slow
