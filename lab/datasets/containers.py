@@ -287,7 +287,9 @@ def zarr(name: str, files: dict[str, bytes], wanted: Iterable[str]) -> tuple[dic
 @isolated.reader("xarray", "dask.array", "zarr.storage", "zarr.codecs", "numcodecs")
 def whole_zarr(name: str, files: dict[str, bytes]) -> Whole:
     """All of a zarr folder that the lab wrote."""
-    return _parts(_opened_zarr(name, files, None)[0])
+    dataset = _opened_zarr(name, files, None)[0]
+    with decoding(f"{name} is a damaged zarr folder: save it again"):
+        return _parts(dataset)
 
 
 def _opened_zarr(

@@ -172,6 +172,7 @@ def parquet(name: str, payload: bytes) -> Table:
         file = reader(Stream(name, payload), thrift_string_size_limit=10**7, thrift_container_size_limit=10**6)
         about, schema = file.metadata, file.schema_arrow
         groups = [about.row_group(i) for i in range(about.num_row_groups)]
+        _ = schema.names
     _check_schema(name, schema)
     fits(name, max(8 * about.num_rows * about.num_columns, sum(group.total_byte_size for group in groups)))
     # a text that many rows share is kept once
@@ -193,6 +194,7 @@ def feather(name: str, payload: bytes) -> Table:
         schema, *rest = arrow.ipc.MessageReader.open_stream(arrow.py_buffer(stream))
         schema = arrow.ipc.read_schema(schema)
         size = sum(_unpacked(memoryview(each.metadata), memoryview(each.body)) for each in rest)
+        _ = schema.names  # which are decoded here: they may be no UTF-8
     _check_schema(name, schema)
     fits(name, size)
     with decoding(damaged), arrow.ipc.open_stream(arrow.py_buffer(stream)) as batches:

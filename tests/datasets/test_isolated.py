@@ -82,6 +82,7 @@ FORGED = {
         struct.pack("<4i", 0, 6, 12, 22),
         struct.pack("<4i", 0, 6, 12, 2**31 - 1),
     ),
+    "column's name": ("a.feather", table(SIDES, plain_feather), b"side\0", b"\xff\xfe\xfd\xfc\0"),
     "lengths": (
         "a.parquet",
         table(SIDES, plain_parquet),
@@ -95,11 +96,24 @@ FORGED = {
 def test_a_table_with_forged_texts_is_refused(kind):
     """Its texts would lie in memory that is not the file's: pandas would crash on them, or show them."""
     name, payload, there, forged = FORGED[kind]
-    assert payload.count(there) == 1
+    assert there in payload
     assert len(datasets.read_bytes(name, payload).arrays["y"]) == 2
     with pytest.raises(ValueError, match=rf"^{name} is a damaged \w+ table: save it again$"):
         datasets.read_bytes(name, payload.replace(there, forged))
     assert len(datasets.read_bytes("three.csv", TABLE).arrays["y"]) == 2
+
+
+def test_types_that_numpy_has_not_are_refused_by_the_name_of_the_file():
+    """A float of which 63 bits are its sign: h5py says so where its type is looked at."""
+    h5py = pytest.importorskip("h5py")
+    stream = io.BytesIO()
+    odd = h5py.h5t.IEEE_F64LE.copy()
+    odd.set_fields(63, 52, 11, 0, 20)
+    odd.set_ebias(2**40)
+    with h5py.File(stream, "w") as file:
+        h5py.h5d.create(file.id, b"cost", odd, h5py.h5s.create_simple((2, 3)))
+    with pytest.raises(ValueError, match=r"a.h5"):
+        datasets.read_bytes("a.h5", stream.getvalue())
 
 
 # -- faults of a child -------------------------------------------------------------------------------------------------
