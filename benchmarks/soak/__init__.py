@@ -8,6 +8,7 @@ PARTS = {
     "kills": "processes killed at any moment: no cell and no earlier file may be lost",
     "flips": "bytes and values changed in the store: the same result, or a sentence and a repair",
     "pages": "visitors of one server who must not starve each other",
+    "visitors": "twelve visitors on all pages beside a greedy one: how long each waits",
     "inputs": "bad inputs to every face: one sentence each",
     "problems": "random transport problems: no false word of convergence",
 }

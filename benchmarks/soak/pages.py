@@ -18,7 +18,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,9 +28,14 @@ from typing import Any
 from tornado.httpclient import AsyncHTTPClient
 from tornado.websocket import websocket_connect
 
-SERVE = (
-    "import sys; from lab.home import start; start(); from lab import app; app.serve(port=int(sys.argv[1]), warm=False)"
-)
+SERVE = """
+import sys
+from lab.home import start
+start()
+from lab import app
+app.serve(port=int(sys.argv[1]), warm=sys.argv[2:] == ["warm"])
+"""
+EMPTY: Mapping[str, bytes] = {}
 SLIDERS = (("sparse-ot?data=one-bump-to-two&k=2", "k", "2", "3"), ("sparse-ot?k=4", "gamma", "0.1", "0.12"))
 _SLIDE = 5  # visitors who move a slider
 _THINKS = 0.5  # seconds between two moves of a slider
@@ -43,9 +49,13 @@ class Page:
     def __init__(self, socket: Any):
         self._socket = socket
         self.views: dict[str, str] = {}  # name of a part -> the id of its model
+        self.states: dict[str, dict[str, Any]] = {}  # name of a part -> what it shows
         self.pictures = 0
+        self.last = 0.0  # when the last of them came
         self.says = ""  # of its run
+        self._holders: dict[str, str] = {}  # id of the model that holds a state -> name of its part
         self._came = asyncio.Event()
+        self._sending = asyncio.Lock()
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
@@ -64,12 +74,14 @@ class Page:
 
     async def close(self) -> None:
         self._reader.cancel()
-        self._socket.close()
+        self._socket.close(1001)  # as a browser that goes away
 
     async def tell(self, view: str, **message: Any) -> None:
-        """What the script of a part sends."""
+        """What the script of a part sends; bytes travel beside it."""
+        buffers = {name: value for name, value in message.items() if isinstance(value, bytes)}
+        message |= {name: {"type": "bytes", "data": {"id": name}} for name in buffers}
         data = {"type": "map", "entries": list(map(list, message.items()))}
-        await self._event("data_event", {"model": {"id": self.views[view]}, "data": data})
+        await self._event("data_event", {"model": {"id": self.views[view]}, "data": data}, buffers)
 
     async def redraw(self, name: str, text: str) -> float:
         """Seconds from the move of a slider to the next picture; infinite if none comes."""
@@ -93,15 +105,19 @@ class Page:
                 raise SystemExit(f"a page did not come in {_LOST:g} s; it says: {self.says}")
             await asyncio.sleep(0.05)
 
-    async def _event(self, name: str, values: dict[str, Any]) -> None:
+    async def _event(self, name: str, values: dict[str, Any], buffers: Mapping[str, bytes] = EMPTY) -> None:
         event = {"type": "event", "name": name, "values": {"type": "map", "entries": list(map(list, values.items()))}}
         sent = {"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": event}
-        await self._send("PATCH-DOC", {"events": [sent]})
+        await self._send("PATCH-DOC", {"events": [sent]}, buffers)
 
-    async def _send(self, kind: str, content: Any) -> None:
+    async def _send(self, kind: str, content: Any, buffers: Mapping[str, bytes] = EMPTY) -> None:
         header = {"msgid": f"{id(self)}-{time.perf_counter_ns()}", "msgtype": kind}
-        for part in (header, {}, content):
-            await self._socket.write_message(json.dumps(part))
+        async with self._sending:  # the parts of one message stay together
+            for part in (header | ({"num_buffers": len(buffers)} if buffers else {}), {}, content):
+                await self._socket.write_message(json.dumps(part))
+            for name, payload in buffers.items():
+                await self._socket.write_message(json.dumps({"id": name}))
+                await self._socket.write_message(payload, binary=True)
 
     async def _read(self) -> None:
         while (frame := await self._socket.read_message()) is not None:
@@ -110,12 +126,20 @@ class Page:
             content = json.loads(frame)
             for model in _models(content):
                 if "class_name" in model["attributes"]:
-                    self.views[model["attributes"]["class_name"]] = model["id"]
+                    name = model["attributes"]["class_name"]
+                    self.views[name] = model["id"]
+                    held = model["attributes"].get("data", {})
+                    self._holders[held.get("id", "")] = name
+                    self.states[name] = json.loads(held.get("attributes", {}).get("state", "{}"))
             for event in content.get("events", ()):
-                if event.get("attr") == "state" and '"part":' in event["new"]:
-                    self.says = json.loads(event["new"]).get("text", self.says)
+                if event.get("attr") == "state":
+                    state = json.loads(event["new"])
+                    self.states[self._holders.get(event["model"]["id"], "")] = state
+                    if "part" in state:
+                        self.says = state.get("text", self.says)
             if any(map(_is_picture, content.get("events", [content]))):
                 self.pictures += 1
+                self.last = time.monotonic()
                 self._came.set()
 
 
@@ -203,16 +227,16 @@ async def _soak(port: int, process: int, minutes: float, pages: int) -> None:
     for page in opened:
         await page.close()
     print(f"{pages} pages open, {minutes:g} minutes")
-    print(_told("redraw", spent))
+    print(told("redraw", spent))
     worst = sorted(slow, reverse=True)[:8]
     print("  the slowest: " + ", ".join(f"{took:.1f} s at minute {minutes - left / 60:.1f}" for took, left in worst))
-    print(_told("first picture of a new size", compiled))
+    print(told("first picture of a new size", compiled))
     await asyncio.sleep(_ENDS)
     memory["after"] = _memory(process)
     print("memory, MiB: " + ", ".join(f"{when} {size:,.0f}" for when, size in memory.items()))
 
 
-def _told(what: str, spent: Sequence[float]) -> str:
+def told(what: str, spent: Sequence[float]) -> str:
     if not spent:
         return f"{what}: none"
     p90 = sorted(spent)[int(0.9 * len(spent))]
@@ -224,24 +248,24 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pages", type=int, default=100)
 
 
-def main(given: argparse.Namespace) -> int:
+@contextmanager
+def serving(warm: bool = False) -> Iterator[tuple[int, int, Callable[[], list[str]]]]:
+    """A server with a store and a cache of its own, both empty: its port, its process, and what gives the errors in its log."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         log = Path(folder, "log")
-        # a store and a cache of their own, both empty: what is compiled is compiled now
         apart = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+        command = [sys.executable, "-c", SERVE, str(port), *["warm"] * warm]
         with log.open("w") as out:
-            server = subprocess.Popen(
-                [sys.executable, "-c", SERVE, str(port)], stdout=out, stderr=out, env=apart | {"LAB_HOME": folder}
-            )
+            server = subprocess.Popen(command, stdout=out, stderr=out, env=apart | {"LAB_HOME": folder})
         try:
             while socket.socket().connect_ex(("127.0.0.1", port)):
                 if server.poll() is not None:
                     raise SystemExit(f"the server ended before it answered: {log.read_text()}")
                 time.sleep(0.1)
-            asyncio.run(_soak(port, server.pid, given.minutes, given.pages))
+            yield port, server.pid, lambda: _errors(log.read_text())
         finally:
             server.send_signal(signal.SIGINT)
             try:
@@ -249,9 +273,17 @@ def main(given: argparse.Namespace) -> int:
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
-        told = log.read_text()
-        wrong = re.findall(r"^(?:\w+\.)*\w*(?:Error|Exception)\b.*|^.*\bERROR\b.*", told, re.MULTILINE)
-        print(f"errors in the log: {len(wrong)}")
-        for line in sorted(set(wrong))[:10]:
-            print(f"  {line[:200]}")
-    return len(wrong)
+
+
+def _errors(log: str) -> list[str]:
+    wrong = re.findall(r"^(?:\w+\.)*\w*(?:Error|Exception)\b.*|^.*\bERROR\b.*", log, re.MULTILINE)
+    print(f"errors in the log: {len(wrong)}")
+    for line in sorted(set(wrong))[:10]:
+        print(f"  {line[:200]}")
+    return wrong
+
+
+def main(given: argparse.Namespace) -> int:
+    with serving() as (port, process, errors):
+        asyncio.run(_soak(port, process, given.minutes, given.pages))
+        return len(errors())

@@ -191,7 +191,7 @@ class RunState(View):
         super().__init__(lambda message: session.again() if message.get("again") else session.stop())
         self._session = session
         self._address = address
-        session.param.watch(self._follow, ["study", "result", "busy", "stage", "progress", "error"])
+        session.param.watch(self._follow, ["study", "result", "busy", "stage", "place", "progress", "error"])
         self._follow()
 
     def _follow(self, *_: Any) -> None:
@@ -222,6 +222,8 @@ def words(session: Session) -> str:
             return "Looking for what is kept"
         if session.stage == "stopping":
             return "Stopping"
+        if session.stage == "queued" and session.place:
+            return f"Queued for the background process: {session.place} before it"
         if session.stage == "queued":
             return "Waiting to compile: what was asked for before goes first"
         if session.stage == "compiling":

@@ -24,6 +24,7 @@ import panel as pn
 from lab.numerics import Progress, Report
 
 from . import faults, limits
+from .turns import Abandoned, GiveWay, Line, Turn
 
 RUN, SWEEP, BACKGROUND = 0, 1, 2  # priorities; the smaller goes first
 _HERTZ = 10.0
@@ -41,30 +42,6 @@ _here = threading.local()  # whom to tell that this thread compiles, and no long
 # Waiting costs a thread; the lane does the rationing. What waits behind runs shall not take their threads.
 _runs = ThreadPoolExecutor(64, thread_name_prefix="lab-run")
 _others = ThreadPoolExecutor(256, thread_name_prefix="lab-behind")
-
-
-class Abandoned(BaseException):
-    """The work is no longer wanted. Not an ``Exception``, so that no study takes it for an error of its own."""
-
-
-@dataclass(eq=False)
-class Turn:
-    """One job in the lane.
-
-    Attributes:
-        owner: who asks; of one owner few jobs are under way.
-        programs: what it compiles before its first report, None where that has been compiled.
-    """
-
-    priority: int = RUN
-    owner: Any = None
-    programs: Hashable = None
-    arrival: int = 0
-    since: float = 0.0  # the turn was given or the last report came
-
-    @property
-    def run(self) -> bool:
-        return self.priority <= RUN
 
 
 class Lane:
@@ -204,9 +181,21 @@ class Job:
     programs: Hashable = None  # what it compiles first, where that may be new
     delay: float = 0.0  # seconds of quiet before it begins
     when: Callable[[], bool] = lambda: True  # it may begin
-    wanted: bool = field(default=True, init=False)
+    line: Line | None = None  # where its work is done in another process, the turns for that
+    queued: Callable[[int], None] = lambda place: None  # how many jobs go first there
+    gone: Callable[[], bool] = lambda: False  # the page was closed
+    _wanted: bool = field(default=True, init=False)
     ending: bool = field(default=False, init=False)  # asked to end with what it has
     reported: bool = field(default=False, init=False)
+
+    @property
+    def wanted(self) -> bool:
+        """Somebody waits for the answer."""
+        return self._wanted and not self.gone()
+
+    def forget(self) -> None:
+        """The answer is no longer wanted."""
+        self._wanted = False
 
 
 class Runner:
@@ -220,6 +209,7 @@ class Runner:
         self._post = post
         self._priority = priority
         self._visitor = limits.visitor()
+        self._gone = closed()
         self._job: Job | None = None
 
     @property
@@ -229,7 +219,7 @@ class Runner:
     def submit(self, work: Callable[[Report], Any], **calls: Any) -> Job:
         """Run ``work(report)`` in a thread and hand its answer to ``done``; ``report`` raises when it is abandoned."""
         self.abandon()
-        self._job = job = Job(limits.metered(work, self._visitor), **calls)
+        self._job = job = Job(limits.metered(work, self._visitor), gone=self._gone, **calls)
         compiles = job.programs is not None and not knows(job.programs)
         (_others if compiles or self._priority > RUN else _runs).submit(self._run, job)
         return job
@@ -237,7 +227,7 @@ class Runner:
     def abandon(self) -> None:
         """Forget the current job."""
         if self._job is not None:
-            self._job.wanted = False
+            self._job.forget()
             self._job = None
 
     def stop(self) -> bool:
@@ -252,15 +242,18 @@ class Runner:
         until = time.monotonic() + job.delay
         while job.wanted and ((left := until - time.monotonic()) > 0 or not job.when()):
             time.sleep(min(left, 0.05) if left > 0 else 0.2)
-        turn = Turn(self._priority, self, job.programs)
+        turn = Turn(self._priority, self, job.programs, visitor=self._visitor)
+        lane = job.line or _device
         compiles = job.programs is not None and not knows(job.programs)
         last = time.monotonic()  # of a run that is over sooner nothing is told: telling costs the page a repaint
 
-        def report(progress: Progress) -> bool:
+        def report(progress: Progress | None) -> bool:
             nonlocal last
             if not job.wanted:
                 raise Abandoned
-            _device.offer(turn, lambda: job.wanted)
+            lane.offer(turn, lambda: job.wanted)
+            if progress is None:  # another process has nothing to say
+                return job.ending
             now = time.monotonic()
             job.reported = True
             if now - last >= 1 / _HERTZ:
@@ -296,21 +289,36 @@ class Runner:
         def waits(same: bool) -> None:
             self._tell(job, lambda: job.stage("compiling" if same else "queued"))
 
+        def enter() -> None:
+            if job.line is not None:
+                job.line.enter(turn, lambda: job.wanted, lambda place: self._tell(job, lambda: job.queued(place)))
+            else:
+                _device.enter(turn, lambda: job.wanted, waits)
+
+        def begin() -> Any:
+            nonlocal last
+            enter()
+            if compiles or job.line is not None:
+                stage = "running" if knows(job.programs) else "compiling"  # another page may have done it
+                self._tell(job, lambda: job.stage(stage))
+            last = time.monotonic()
+            _here.compiling = compiling
+            try:
+                return job.work(report)
+            except GiveWay:
+                lane.leave(turn)
+                return begin()
+
         try:
             if not job.wanted:
                 return
             answer = job.ready()
             if answer is None:
-                _device.enter(turn, lambda: job.wanted, waits)
-                if compiles:
-                    stage = "running" if knows(job.programs) else "compiling"  # another page may have done it
-                    self._tell(job, lambda: job.stage(stage))
-                last = time.monotonic()
-                _here.compiling = compiling
-                answer = job.work(report)
+                answer = begin()
             self._finish(job, lambda: job.done(answer))
         except Abandoned:
-            pass
+            if job.gone():  # and may come back
+                self._post(lambda: self._left(job))
         except Exception as exception:
             sentence = faults.sentence(exception, *job.fault)
             self._finish(job, lambda: job.failed(sentence))
@@ -318,7 +326,14 @@ class Runner:
             _here.compiling = None
             if timer is not None:
                 timer.cancel()
-            _device.leave(turn)
+            lane.leave(turn)
+
+    def _left(self, job: Job) -> None:
+        """Its page was closed."""
+        if self._job is job:
+            self._job = None
+            job.forget()
+            job.failed("stopped, for the page was closed")
 
     def _tell(self, job: Job, call: Callable[[], None]) -> None:
         def in_page() -> None:
@@ -330,7 +345,7 @@ class Runner:
     def _finish(self, job: Job, call: Callable[[], None]) -> None:
         def in_page() -> None:
             if job.wanted:
-                job.wanted = False
+                job.forget()
                 self._job = None
                 call()
 
@@ -349,6 +364,12 @@ def _compiled(event: str, duration_secs: float, **_: Any) -> None:
 
 jax.monitoring.register_event_listener(_compiles)
 jax.monitoring.register_event_duration_secs_listener(_compiled)
+
+
+def note_compiling(begins: bool) -> None:
+    """Tell the page of this thread's job that a compilation in another process begins, or has ended."""
+    if tell := getattr(_here, "compiling", None):
+        tell(begins)
 
 
 def _show(job: Job, progress: Progress) -> None:
@@ -379,6 +400,18 @@ def poster() -> tuple[Callable[[Callable[[], None]], object], bool]:
     except RuntimeError:
         return (lambda call: call()), False
     return loop.call_soon_threadsafe, True
+
+
+def closed() -> Callable[[], bool]:
+    """Whether the page that is being built was closed by its visitor, and no browser shows it."""
+    document = pn.state.curdoc
+    context = None if document is None else document.session_context
+
+    def is_closed() -> bool:
+        session = getattr(context, "session", None)
+        return session is not None and getattr(session, "lab_closed", False) and not session.connection_count
+
+    return is_closed
 
 
 def seen(

@@ -3,6 +3,8 @@
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from math import prod
 from threading import Event
 from time import monotonic, sleep
 from typing import Any, NamedTuple
@@ -20,16 +22,20 @@ from lab.inputs import shown
 from lab.numerics import Report
 from lab.store import Store, unpack
 from lab.studies import DataSource, Outcome, Picture, Real, Study, Whole, edited
+from lab.sweeps.parcel import Packed
 
-from . import faults, limits
-from .runner import SWEEP, Abandoned, Runner, knows, poster, seen
+from . import faults, limits, worker
+from .runner import SWEEP, Runner, knows, note_compiling, poster, seen
+from .turns import Abandoned
 
 _SWEEPS_KEPT = 12
 _WAY = 1.0  # seconds within which changes of one parameter are one way of its slider
+_SHOWN = 64 * 2**20  # bytes of results that a page keeps, to show them again
 _BACK = 50  # changes that can be undone
 _DRAWING = 0.3  # seconds that a run waits for its sketch
 _PAINTING = 0.03  # and then for the browser, which may share the processor
 _VALUED = re.compile(r"(?<![\w.'])\w+(?= (?:=|was) )")  # what stands before its value
+_LONG = 5.0  # seconds; a sweep that takes longer is computed in the background process
 _READING = 0.1  # seconds; a run that takes less is computed sooner than it is read from the store
 
 
@@ -51,6 +57,9 @@ class Session(param.Parameterized):
     rough = param.Boolean(False, doc="it is a sketch, of a run that goes on")
     busy = param.Boolean(False)
     stage = param.Selector(objects=["", "loading", "reading", "queued", "compiling", "running", "stopping"], default="")
+    place = param.Integer(
+        0, doc="how many long runs go first, while ``stage`` is queued; 0 where programs are waited for"
+    )
     progress = param.Parameter(doc="lab.numerics.Progress of the run, None without one")
     error = param.String("", doc="why the last request was refused or its run failed, in a sentence")
     notices = param.List([], doc="what was changed on the user's behalf, one sentence each")
@@ -76,6 +85,7 @@ class Session(param.Parameterized):
         self.store = Store()
         self._look = True  # the next run is taken from the store where it is held, however cheap
         self._warm: Any = None
+        self._shown: OrderedDict[str, Outcome] = OrderedDict()  # by study and data, finished runs of this page
         self._held: tuple[Study, Data] | None = None  # a run that waits for a browser
         self._next: Study | None = None  # whose data are being loaded
         self._started = False
@@ -274,6 +284,7 @@ class Session(param.Parameterized):
         for runner in (self._runner, self._loader, self._keeper, *self._sweepers.values()):
             runner.abandon()
         self._sweeps.clear()
+        self._shown.clear()
         with param.parameterized.discard_events(self):  # nobody is left to be told
             self.param.update(back=[], ahead=[], ghost=None)
 
@@ -388,9 +399,19 @@ class Session(param.Parameterized):
         def work(report: Report) -> xr.Dataset | None:
             if only_known:
                 return None
+            if line is not None and worker.present is not None:
+                with suppress(worker.Unsendable):
+                    sweep = worker.Sweep(Packed.of(study), grid, picture.keep, store.folder if store else None)
+                    return worker.present.call(sweep, report, compiling=note_compiling)
             return sweeps.complete(study, grid, report, keep=picture.keep, store=store or False)
 
-        runner.submit(work, delay=wait, ready=stored, **{**calls, "done": keep})
+        cells = prod(len(values) for values in grid.values())
+        seconds = (
+            0.0 if self.result is None else self.result.attrs["run_seconds"] + self.result.attrs["compile_seconds"]
+        )
+        long = worker.present is not None and not only_known and cells * seconds > _LONG
+        line = worker.line if long else None
+        runner.submit(work, delay=wait, ready=stored, line=line, **{**calls, "done": keep})
         return None
 
     def _here(self, swept: xr.Dataset) -> xr.Dataset:
@@ -466,9 +487,14 @@ class Session(param.Parameterized):
 
     def _run(self, study: Study, data: Data) -> None:
         warm, look = self._warm, self._looks()
+        line = worker.line if worker.present is not None and worker.is_long(study, data) else None
+
+        before = None if self._look else self._shown.get(_name(study, data))
         self._look = False
 
         def stored() -> _Answer | None:
+            if before is not None:
+                return _Answer(before, held=False, read=False)
             known = self._read(Store.key(study.recipe(data))) if look else None
             if known is None and not self._opened.is_set():
                 self._post(lambda: self._hold(study, data))
@@ -486,7 +512,13 @@ class Session(param.Parameterized):
                 if drawn.wait(_DRAWING):  # drawing and computing would hold each other up
                     sleep(_PAINTING)
 
-            outcome = study.execute(report, warm, sketch)
+            outcome = None
+            if line is not None and worker.present is not None:
+                with suppress(worker.Unsendable):
+                    run = worker.Run(Packed.of(study), warm)
+                    outcome = worker.present.call(run, report, sketch, note_compiling)
+            if outcome is None:
+                outcome = study.execute(report, warm, sketch)
             return _Answer(outcome, held=bool(self.store.held([Store.key(study.recipe(data))])), read=False)
 
         self._runner.submit(
@@ -497,7 +529,13 @@ class Session(param.Parameterized):
             progress=lambda progress: self.param.update(progress=progress),
             done=self._done,
             failed=self.refuse,
+            line=line,
+            queued=self._queued,
         )
+
+    def _queued(self, place: int) -> None:
+        if self.stage != "stopping":
+            self.param.update(stage="queued", place=place)
 
     def _looks(self) -> bool:
         """Whether what is asked for may be kept, and is sooner read than computed."""
@@ -511,7 +549,7 @@ class Session(param.Parameterized):
 
     def _reach(self, stage: str) -> None:
         if self.stage != "stopping":  # it compiled yet when it was stopped
-            self.stage = stage
+            self.param.update(stage=stage, place=0)
 
     def _hold(self, study: Study, data: Data) -> None:
         """Run it as soon as a browser has opened the page."""
@@ -540,6 +578,9 @@ class Session(param.Parameterized):
 
     def _done(self, answer: "_Answer") -> None:
         result, warm = answer.outcome
+        if self.data is not None:
+            worker.took(self.study, self.data, result.attrs["run_seconds"])
+            self._show_again(_name(self.study, self.data), answer.outcome)
         self._warm = warm if result.attrs["reason"] != "not_finite" else None
         self._moved = self._moved[0], monotonic()  # a hand waits for the run: what it sets next is still its way
         told = {"from_store": answer.read, "kept": "kept" if answer.held else ""}
@@ -547,6 +588,15 @@ class Session(param.Parameterized):
         if self._haunts:
             told["ghost"], self._haunts = result, False
         self.param.update(**told, fresh=True, busy=False)  # last: another thread that waits for them finds all the rest
+
+    def _show_again(self, name: str, outcome: Outcome) -> None:
+        """Keep a finished run, and as many of those before as there is room for."""
+        if outcome.result.attrs["reason"] == "stopped":
+            return
+        self._shown[name] = outcome
+        self._shown.move_to_end(name)
+        while len(self._shown) > 1 and sum(each.result.nbytes for each in self._shown.values()) > _SHOWN:
+            self._shown.popitem(last=False)
 
     def _not_loaded(self, sentence: str) -> None:
         self._next = None
@@ -565,6 +615,11 @@ class Session(param.Parameterized):
             if all(value == wanted[name] for name, value in study.values().items()):
                 return preset.name
         return ""
+
+
+def _name(study: Study, data: Data) -> str:
+    """A run of this page: parameters and data."""
+    return repr(sorted((name, str(value)) for name, value in study.values().items() if name != "data")) + data.sha256
 
 
 def _kept(studies: list[Study]) -> list[Study]:

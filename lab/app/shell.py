@@ -23,7 +23,7 @@ from lab import watch
 from lab.studies import Study, catalogue, find, load_files
 from lab.studies.contract.recipe import device
 
-from . import faults, gate, login, theme, warming, wire
+from . import faults, gate, login, theme, wire, worker
 from .calm import hurried, page_opened
 from .garbage import look_where_nothing_waits
 from .gate import Access, Headers, checked_address, host_of, is_public, new_token, own_names, stand_before
@@ -76,7 +76,7 @@ def study_page(study: type[Study] | str) -> pn.Template:
     study = find(study) if isinstance(study, str) else study
     if task_id() is not None:
         return _says(_FORKED, study.title)
-    warming.first(study.slug)
+    worker.first(study.slug)
     session = Session(study, dark=_wants_dark())
     faults.attach(session.refuse)
     page = StudyPage(session, address=True)
@@ -283,10 +283,9 @@ def make_server(
     # Panel begins this by itself, at the first event of a page; in a page's thread it never gets there and tries for ever
     server.io_loop.add_callback(pn.state._schedule_busy_cleanup)
     apply(limits or (PUBLIC if public else LOCAL))
-    if warm:
-        warming.begin(study.slug for study in studies)
-        turns = PeriodicCallback(lambda: warming.give_way(hurried(_OPENING)), _LOOK)
-        server.io_loop.add_callback(turns.start)
+    worker.begin(study.slug for study in studies) if warm else worker.begin()
+    turns = PeriodicCallback(lambda: worker.give_way(hurried(_OPENING)), _LOOK)
+    server.io_loop.add_callback(turns.start)
     return server
 
 
@@ -353,7 +352,7 @@ def _begin() -> None:
 def _shell(main, *, title: str, owner: Any, column=None, search=None, bar=None, crumbs: tuple[str, ...] = ()):
     """A whole page: the top bar, the column of inputs, the rest."""
     page_opened()
-    warming.give_way(True)
+    worker.give_way(True)
     scheme = Scheme(dark=owner.dark, sizing_mode="fixed", width=0, height=0)
     scheme.param.watch(lambda event: setattr(owner, "dark", event.new), "dark")
     template = Template(theme.asset("page.html"), items={"main": pn.panel(main), "scheme": scheme})

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import panel as pn
@@ -13,8 +14,9 @@ from lab.inputs import shown
 from lab.studies import DataSource, Study
 from lab.sweeps import Filling, Plan
 from lab.sweeps import grid as grids
+from lab.sweeps.parcel import Packed
 
-from . import limits, theme
+from . import limits, theme, worker
 from .runner import SWEEP, Runner
 from .session import Session
 from .sweep_cells import SweepCells, scalars
@@ -60,6 +62,8 @@ class SweepTab(pn.viewable.Viewer):
         self._told: Sequence[str] = ()
         self._said = ""  # of the last run
         self._filling: Filling | None = None
+        self._retry = False  # the plan has the cells that failed too
+        self._place = 0  # how many jobs go before the sweep
         self._planned_for: Any = None  # what was asked for last, and what ``plan`` is of
         self._plan_of: Any = None
         self._drawn = 0.0
@@ -145,7 +149,7 @@ class SweepTab(pn.viewable.Viewer):
         self._runner.abandon()
         if self._planned_for is not None:
             self._said = ""  # that was of another sweep
-        self._planned_for, self._told = wanted, ()
+        self._planned_for, self._told, self._retry = wanted, (), retry
         if self._refused or not given:
             self._withdraw("" if self._refused else "Tick a parameter to sweep along.")
             return
@@ -219,17 +223,38 @@ class SweepTab(pn.viewable.Viewer):
         self.form.refresh()
 
         def work(report: Any) -> None:
-            def told(filling: Filling) -> bool:
-                cells.take(filling.new)
+            def told(filling: Filling | None) -> bool:
+                if filling is not None:
+                    cells.take(filling.new)
                 return bool(report(filling))
 
             try:
+                if fill is not None and worker.present is not None:
+                    with suppress(worker.Unsendable):
+                        worker.present.call(fill, told)
+                        return
                 sweeps.run(plan, told, must_keep=True)  # the page reads the cells from the store
             except ValueError:
                 if self.stage != "stopping":
                     raise
 
-        self._runner.submit(work, progress=self._filled, done=lambda _: self._ended(""), failed=self._ended)
+        fill, line = None, None
+        if worker.present is not None and plan.store is not None:
+            line, store = worker.line, plan.store.folder
+            fill = worker.Fill(Packed.of(plan.study), plan.grid, plan.keep, store, limits.present.cells, self._retry)
+        self._place = 0
+        self._runner.submit(
+            work,
+            progress=self._filled,
+            done=lambda _: self._ended(""),
+            failed=self._ended,
+            line=line,
+            queued=self._queued,
+        )
+
+    def _queued(self, place: int) -> None:
+        self._place = place
+        self.form.refresh()
 
     def stop(self) -> None:
         """End after the chunk at hand; what is computed is kept."""
@@ -254,7 +279,7 @@ class SweepTab(pn.viewable.Viewer):
         return 0 if self.cells is None else self.cells.missing
 
     def _filled(self, filling: Any) -> None:
-        self._filling = filling
+        self._filling, self._place = filling, 0
         self.form.refresh()
         now = time.monotonic()
         if filling.new and now - self._drawn >= _REDRAW:
@@ -309,6 +334,8 @@ class SweepTab(pn.viewable.Viewer):
         filling, cells = self._filling, self.cells
         if self.stage != "running" or cells is None:
             return ""
+        if self._place:
+            return f"Queued for the background process: {self._place} before it"
         if filling is None:
             return "Starting …"
         said = [f"{filling.done:,} of {filling.cells:,} cells"]

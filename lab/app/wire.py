@@ -24,6 +24,8 @@ MESSAGE = 2 * 2**20  # bytes; uploads travel in parts of half as much
 _SMALL = 4096  # characters, values and bytes of a change
 _ITEM = 32  # of those, for each value of a column
 
+_LEAVES = (1000, 1001)  # codes of a browser that closes a page; a connection that was lost has none
+
 _log = logging.getLogger("lab.app")
 
 
@@ -61,6 +63,12 @@ class Socket(WSHandler):
         if wait := limits.sent.owe(limits.place(str(self.request.remote_ip)), len(message)):
             await asyncio.sleep(wait)  # nothing more is read from this socket meanwhile
         await super().on_message(message)
+
+    def on_close(self) -> None:
+        session = getattr(self.connection, "_session", None)
+        super().on_close()
+        if session is not None and self.close_code in _LEAVES:
+            session.lab_closed = True
 
     async def _handle(self, message: Any) -> Any:
         connection = self.connection
