@@ -112,12 +112,13 @@ _took: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()  # by programs
 
 
 def size(study: Study) -> float:
-    """The product of the whole-number parameters relative to their defaults, where they are above."""
-    ratios = [
-        getattr(study, name) / parameter.default
-        for name, parameter in study.parameters().items()
-        if isinstance(parameter, Whole) and name != "seed" and getattr(study, name) and parameter.default
-    ]
+    """The product of the whole-number parameters relative to their defaults, where they are above: of those without a
+    default, relative to the middle of their slider."""
+    ratios = []
+    for name, parameter in study.parameters().items():
+        if isinstance(parameter, Whole) and name != "seed" and (value := getattr(study, name)):
+            usual = parameter.default or ((parameter.soft or (None, None))[1] or 0) / 2
+            ratios.append(value / usual if usual else 1.0)
     return prod(max(1.0, ratio) for ratio in ratios)
 
 
