@@ -22,7 +22,7 @@ from contextlib import suppress
 
 import psutil
 
-from lab.studies import Study, catalogue
+from lab.studies import Study, Whole, catalogue
 
 from .pages import Page, serving, told
 
@@ -146,13 +146,11 @@ async def _large(port: int, slug: str, spent: Spent) -> Page:
 
 
 def largest(slug: str) -> dict[str, str]:
-    """The upper ends of all sliders of whole numbers that need programs of their own."""
+    """The upper ends of all sliders of whole numbers."""
     found = {}
     for name, parameter in _STUDIES[slug].parameters().items():
-        high = (getattr(parameter, "soft", None) or (None, None))[1] or (getattr(parameter, "bounds", None) or (0, 0))[
-            1
-        ]
-        if name != "seed" and not parameter.traced and isinstance(high, int) and not isinstance(high, bool):
+        high = (parameter.soft or parameter.bounds or (None, None))[1] if isinstance(parameter, Whole) else None
+        if name != "seed" and high:
             found[name] = str(high)
     return found
 

@@ -224,10 +224,10 @@ class Worker:
         assert connection is not None
         assert process is not None
         self._number += 1
-        number, ending = self._number, False
+        number, ending, problem = self._number, False, None
         try:
             self._send("job", number, packed)
-            while True:
+            while problem is None:
                 progress = None
                 if connection.poll(_POLL):
                     kind, of, value = self._hear(connection.recv())
@@ -237,7 +237,8 @@ class Worker:
                         case "done":
                             return value
                         case "failed":
-                            raise value
+                            problem = value
+                            break
                         case "sketch":
                             sketch(value)
                         case "compiling":
@@ -256,6 +257,7 @@ class Worker:
         except BaseException:
             self._drop(number)
             raise
+        raise problem
 
     def _drop(self, number: int) -> None:
         """End the job: at its next report, or with the process."""

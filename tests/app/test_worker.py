@@ -72,8 +72,10 @@ class Dies(NamedTuple):
 class Wrong(NamedTuple):
     """Has an error."""
 
+    problem: Exception
+
     def compute(self, report, sketch):
-        raise ValueError("k = -1 is not allowed: k must be at least 1")
+        raise self.problem
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +94,15 @@ def test_it_computes_reports_and_ends_at_request(process):
     assert [each for each in told if each] == [("step", 0), ("step", 1), ("step", 2)]
     assert rough == ["rough"]
     assert process.call(Endless(), lambda at: at is not None) == "ended"
-    with pytest.raises(ValueError, match=r"k = -1 is not allowed"):
-        process.call(Wrong(), lambda at: None)
+
+
+@pytest.mark.parametrize("problem", [ValueError("k = -1 is not allowed"), FileNotFoundError("no such file")])
+def test_an_error_of_a_job_is_raised_here_and_the_process_goes_on(process, problem):
+    process.call(Count(1), lambda at: None)
+    before = process.process
+    with pytest.raises(type(problem), match=str(problem)):
+        process.call(Wrong(problem), lambda at: None)
+    assert process.process == before
 
 
 def test_it_has_a_low_priority(process):
