@@ -2,11 +2,12 @@
 
     python -m benchmarks.soak visitors [--minutes 10] [--visitors 12]
 
-Visitors speak to a server of their own over its websocket, as a browser does. Each opens one page after the other, in an
-order of their own, and moves the slider under the first picture: to new values, and back to values that were shown. The
-greedy one asks for the largest sizes on five pages, sweeps 10,000 cells, uploads 200 MB, and closes tabs midway. The clock of
-a move starts when its message is sent and stops when the data of a picture come. At the end the greedy one asks for
-large runs again and closes the tabs, and the server's processor time tells when that work has ended.
+Visitors speak to a server of their own over its websocket, as a browser does. Before the clock runs, one visitor moves the
+slider of each page twice, so that the server has the programs of the default sizes. Then each visitor opens one page after
+the other, in an order of their own, and moves the slider under the first picture: to new values, and back to values that
+were shown. The greedy one asks for the largest sizes on five pages, sweeps 10,000 cells, uploads 200 MB, and closes tabs
+midway. The clock of a move starts when its message is sent and stops when the data of a picture come after the answer. At the
+end the greedy one asks for large runs again and closes the tabs, and the server's processor time tells when they have ended.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from .pages import Page, serving, told
 
 _THINKS = 2.0  # mean seconds between two moves of a visitor
 _MOVES = 8  # on each page
+_FIRST = 300.0  # seconds that a program may compile before the clock runs
 _LOST = 60.0  # seconds after which a move is given up
 _SAME = 1.5  # seconds without a picture after the answer has come: the picture is the same
 _GREEDY = ("sparse-ot", "sgd-stability", "locality-denoisers", "diverse-subset", "otsurv")
@@ -48,6 +50,19 @@ class Spent:
 
     def add(self, kind: str, seconds: float, where: str) -> None:
         self.seconds[kind].append((seconds, where))
+
+
+async def _prepare(port: int, slugs: list[str]) -> None:
+    """Move the slider of each page twice, alone: from then on the server has the programs of its default sizes."""
+    draw = random.Random(0)
+    for slug in slugs:
+        page = await Page.open(port, slug)
+        await page.drawn()
+        state = page.states.get("Scrubber", {})
+        if state.get("name") and _STUDIES[slug].parameters()[state["name"]].traced:
+            for _ in range(2):
+                await _answered(page, state["name"], _value(state, draw), _FIRST)
+        await page.close()
 
 
 async def _visit(port: int, slugs: list[str], until: float, spent: Spent, draw: random.Random) -> None:
@@ -103,11 +118,11 @@ def _value(state: dict, draw: random.Random) -> str:
     return f"{value:.3g}"
 
 
-async def _answered(page: Page, name: str, text: str) -> float | None:
+async def _answered(page: Page, name: str, text: str, lost: float = _LOST) -> float | None:
     """Seconds until a picture came; None where the run has ended and left it as it was, infinite where neither came."""
     began, ended = time.monotonic(), math.inf
     await page.tell("Scrubber", name=name, text=text)
-    while (now := time.monotonic()) < began + _LOST:
+    while (now := time.monotonic()) < began + lost:
         state = page.states["Scrubber"]
         if (state["fresh"] and not state["busy"] and float(state["value"]) == float(text)) or state["refused"]:
             ended = min(ended, now)
@@ -206,8 +221,10 @@ async def _closing(port: int, busy: Callable[[], float], spent: Spent) -> float:
 
 
 async def _soak(port: int, busy: Callable[[], float], given: argparse.Namespace) -> int:
+    slugs = sorted(given.studies or _STUDIES)
+    await _prepare(port, slugs)
     spent, until = Spent(), time.monotonic() + 60 * given.minutes
-    orders = [random.Random(number).sample(sorted(_STUDIES), len(_STUDIES)) for number in range(given.visitors)]
+    orders = [random.Random(number).sample(slugs, len(slugs)) for number in range(given.visitors)]
     work = [_visit(port, order, until, spent, random.Random(number + 1000)) for number, order in enumerate(orders)]
     if not given.alone:
         work.append(_greedy(port, until, spent))
@@ -238,6 +255,7 @@ def _quantiles(seconds: list[float]) -> dict[str, float]:
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--visitors", type=int, default=12)
+    parser.add_argument("--studies", nargs="+", default=[], help="slugs of the pages; all when left out")
     parser.add_argument("--alone", action="store_true", help="without the greedy visitor")
     parser.add_argument("--warm", action="store_true", help="with the process that compiles ahead, as `lab serve` has")
 

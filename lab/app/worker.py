@@ -298,8 +298,9 @@ class Worker:
         return message
 
     def _send(self, *message: Any) -> None:
-        assert self._connection is not None
         with self._lock:
+            if self._connection is None:  # the server ends
+                raise OSError("the process has ended")
             self._connection.send(message)
 
     def _say(self, *message: Any) -> bool:
