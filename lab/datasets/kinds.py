@@ -244,26 +244,24 @@ def _finite(what: str, array: np.ndarray) -> None:
         )
 
 
-_SQUARABLE = {8: 1e75, 4: 1e15}
-"""By the bytes of a number: squares of numbers up to this, and sums of 10^8 of them, are finite. So is a fourth power of
-double precision. Squares of the inverse are not yet 0."""
+_SQUARABLE = 1e75
+"""Fourth powers of numbers up to this, and sums of 10^8 of them, are finite in double precision, in which studies compute;
+squares of the inverse are not yet 0."""
 
 
 def _squarable(what: str, array: np.ndarray) -> None:
     """Refuse numbers whose squares or sums are infinite, and arrays of nothing but numbers whose squares are 0."""
-    if array.dtype.kind != "f" or array.dtype.itemsize not in _SQUARABLE:
+    if array.dtype.kind != "f":
         return
-    most = _SQUARABLE[array.dtype.itemsize]
     largest = float(np.abs(array).max())
-    if largest > most:
-        wrong, limit = "its squares would be infinite", f"a magnitude of at most {most:g}"
-    elif 0 < largest < 1 / most:
-        wrong, limit = "its squares would be 0", f"a largest magnitude of at least {1 / most:g}, or 0"
+    if largest > _SQUARABLE:
+        wrong, limit = "its squares would be infinite", f"a magnitude of at most {_SQUARABLE:g}"
+    elif 0 < largest < 1 / _SQUARABLE:
+        wrong, limit = "its squares would be 0", f"a largest magnitude of at least {1 / _SQUARABLE:g}, or 0"
     else:
         return
     raise ValueError(
-        f"{what} has numbers of magnitude {largest:.6g}, but {limit} is needed in {array.dtype}: {wrong}; choose another "
-        "unit"
+        f"{what} has numbers of magnitude {largest:.6g}, but {limit} is needed: {wrong}; choose another unit"
     )
 
 
