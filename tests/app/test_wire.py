@@ -90,9 +90,13 @@ def test_columns_never_grow(page):
 
 
 @pytest.mark.parametrize("name", wire._LOGS)
-def test_the_log_repeats_no_token_and_no_long_message(name, caplog):
+def test_the_log_repeats_no_token_and_no_long_message(name, caplog, monkeypatch):
     wire.install()
     log = logging.getLogger(name)
+    for setting, value in {"disabled": False, "propagate": False, "level": logging.DEBUG}.items():
+        monkeypatch.setattr(log, setting, value)  # whatever a server in this process has set
+    log._cache.clear()  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setattr(log, "handlers", [caplog.handler])
     log.error("429 GET /?a=1&token=%s (127.0.0.1)", "secret")
     try:
         json.loads("[" * 100_000)

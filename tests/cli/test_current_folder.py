@@ -54,10 +54,11 @@ if __name__ == "__main__":
         sys.argv[1:] = words.split()
         if status := main():
             sys.exit(f"{words} ended with {status}")
-    from lab.app import warming
+    from lab.app import worker
 
-    warming.begin([])
-    sys.exit(warming._process.wait())
+    process = worker.Worker(["no-such-study"])
+    assert process._connection.recv()[0] == "warmed"
+    process.end()
 """
 
 
@@ -172,9 +173,9 @@ def test_a_module_beside_a_script_travels_to_its_jobs(tmp_path, monkeypatch):
     here = str(tmp_path / "it's mine")
     monkeypatch.setattr(sys, "path", [here, *sys.path])
     for script in ("other.py", f"{here}/lab"):  # the latter is the command, among other programs
-        monkeypatch.setattr(sys.modules["__main__"], "__file__", script)
+        monkeypatch.setattr(sys.modules["__main__"], "__file__", script, raising=False)
         assert cluster._imports() == ["export PYTHONSAFEPATH=1"]
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", os.path.join(here, "script.py"))
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", os.path.join(here, "script.py"), raising=False)
     told = subprocess.run(
         ["sh", "-c", "\n".join([*cluster._imports(), 'echo "$PYTHONPATH"'])], capture_output=True, text=True, check=True
     )
