@@ -347,9 +347,7 @@ def test_on_a_narrow_screen_what_runs_and_stop_are_in_sight(visit):
     seen.until(lambda: "Running" in seen.says())
     assert not seen.page.locator("aside").is_visible()
     stop = seen.page.get_by_role("button", name="Stop")
-    box = stop.bounding_box()
-    assert box["x"] > 600
-    assert box["y"] > 700
+    seen.until(lambda: (box := stop.bounding_box()) and box["x"] > 600 and box["y"] > 700)
     stop.click()
     seen.until(lambda: "Stopped after" in seen.says())
     seen.until(lambda: not stop.is_visible())
