@@ -333,7 +333,7 @@ class Runner:
         if self._job is job:
             self._job = None
             job.forget()
-            job.failed("stopped, for the page was closed")
+            job.failed("the run was stopped because the page was closed")
 
     def _tell(self, job: Job, call: Callable[[], None]) -> None:
         def in_page() -> None:

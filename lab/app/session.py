@@ -3,7 +3,6 @@
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from math import prod
 from threading import Event
 from time import monotonic, sleep
@@ -85,7 +84,7 @@ class Session(param.Parameterized):
         self.store = Store()
         self._look = True  # the next run is taken from the store where it is held, however cheap
         self._warm: Any = None
-        self._shown: OrderedDict[str, Outcome] = OrderedDict()  # by study and data, finished runs of this page
+        self._shown: OrderedDict[str, _Answer] = OrderedDict()  # by study and data, finished runs of this page
         self._held: tuple[Study, Data] | None = None  # a run that waits for a browser
         self._next: Study | None = None  # whose data are being loaded
         self._started = False
@@ -399,11 +398,13 @@ class Session(param.Parameterized):
         def work(report: Report) -> xr.Dataset | None:
             if only_known:
                 return None
-            if line is not None and worker.present is not None:
-                with suppress(worker.Unsendable):
-                    sweep = worker.Sweep(Packed.of(study), grid, picture.keep, store.folder if store else None)
-                    return worker.present.call(sweep, report, compiling=note_compiling)
-            return sweeps.complete(study, grid, report, keep=picture.keep, store=store or False)
+
+            def here() -> xr.Dataset:
+                return sweeps.complete(study, grid, report, keep=picture.keep, store=store or False)
+
+            folder = store.folder if store else None
+            job = worker.Sweep(Packed.of(study), grid, picture.keep, folder) if line else None
+            return worker.compute(job, here, report, compiling=note_compiling)
 
         cells = prod(len(values) for values in grid.values())
         seconds = (
@@ -494,7 +495,7 @@ class Session(param.Parameterized):
 
         def stored() -> _Answer | None:
             if before is not None:
-                return _Answer(before, held=False, read=False)
+                return before._replace(held=bool(self.store.held([Store.key(study.recipe(data))])))
             known = self._read(Store.key(study.recipe(data))) if look else None
             if known is None and not self._opened.is_set():
                 self._post(lambda: self._hold(study, data))
@@ -512,13 +513,11 @@ class Session(param.Parameterized):
                 if drawn.wait(_DRAWING):  # drawing and computing would hold each other up
                     sleep(_PAINTING)
 
-            outcome = None
-            if line is not None and worker.present is not None:
-                with suppress(worker.Unsendable):
-                    run = worker.Run(Packed.of(study), warm)
-                    outcome = worker.present.call(run, report, sketch, note_compiling)
-            if outcome is None:
-                outcome = study.execute(report, warm, sketch)
+            def here() -> Outcome:
+                return study.execute(report, warm, sketch)
+
+            job = worker.Run(Packed.of(study), warm) if line else None
+            outcome = worker.compute(job, here, report, sketch, note_compiling)
             return _Answer(outcome, held=bool(self.store.held([Store.key(study.recipe(data))])), read=False)
 
         self._runner.submit(
@@ -580,7 +579,7 @@ class Session(param.Parameterized):
         result, warm = answer.outcome
         if self.data is not None:
             worker.took(self.study, self.data, result.attrs["run_seconds"])
-            self._show_again(_name(self.study, self.data), answer.outcome)
+            self._show_again(_name(self.study, self.data), answer)
         self._warm = warm if result.attrs["reason"] != "not_finite" else None
         self._moved = self._moved[0], monotonic()  # a hand waits for the run: what it sets next is still its way
         told = {"from_store": answer.read, "kept": "kept" if answer.held else ""}
@@ -589,13 +588,13 @@ class Session(param.Parameterized):
             told["ghost"], self._haunts = result, False
         self.param.update(**told, fresh=True, busy=False)  # last: another thread that waits for them finds all the rest
 
-    def _show_again(self, name: str, outcome: Outcome) -> None:
-        """Keep a finished run, and as many of those before as there is room for."""
-        if outcome.result.attrs["reason"] == "stopped":
+    def _show_again(self, name: str, answer: "_Answer") -> None:
+        """Remember a finished run, and as many of those before as there is room for."""
+        if answer.outcome.result.attrs["reason"] == "stopped":
             return
-        self._shown[name] = outcome
+        self._shown[name] = answer
         self._shown.move_to_end(name)
-        while len(self._shown) > 1 and sum(each.result.nbytes for each in self._shown.values()) > _SHOWN:
+        while len(self._shown) > 1 and sum(each.outcome.result.nbytes for each in self._shown.values()) > _SHOWN:
             self._shown.popitem(last=False)
 
     def _not_loaded(self, sentence: str) -> None:

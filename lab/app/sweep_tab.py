@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import panel as pn
@@ -229,11 +228,8 @@ class SweepTab(pn.viewable.Viewer):
                 return bool(report(filling))
 
             try:
-                if fill is not None and worker.present is not None:
-                    with suppress(worker.Unsendable):
-                        worker.present.call(fill, told)
-                        return
-                sweeps.run(plan, told, must_keep=True)  # the page reads the cells from the store
+                # the page reads the cells from the store
+                worker.compute(fill, lambda: sweeps.run(plan, told, must_keep=True), told)
             except ValueError:
                 if self.stage != "stopping":
                     raise

@@ -239,6 +239,9 @@ class Worker:
                         case "failed":
                             problem = value
                             break
+                        case "unknown":
+                            problem = Unsendable(value)
+                            break
                         case "sketch":
                             sketch(value)
                         case "compiling":
@@ -325,6 +328,20 @@ def begin(slugs: Iterable[str] = ()) -> None:
     global present
     if os.name == "posix" and (present is None or (present.process is None and slugs)):
         present = Worker(slugs)
+
+
+def compute(
+    job: Job | None,
+    here: Callable[[], Any],
+    report: Callable[[Any], bool | None],
+    sketch: Callable[[Any], None] = lambda result: None,
+    compiling: Callable[[bool], None] = lambda begins: None,
+) -> Any:
+    """As ``Worker.call``; what ``here`` computes where there is no job for the process, or the job can't travel."""
+    if job is not None and present is not None:
+        with suppress(Unsendable):
+            return present.call(job, report, sketch, compiling)
+    return here()
 
 
 def first(slug: str) -> None:
@@ -443,7 +460,12 @@ class Desk:
         try:
             if self._dropped == number:
                 raise _Dropped
-            value = pickle.loads(packed).compute(report, lambda result: self._send("sketch", number, result))
+            try:
+                job = pickle.loads(packed)
+            except Exception as problem:  # of a class that only the server can import
+                self._send("unknown", number, str(problem))
+                return
+            value = job.compute(report, lambda result: self._send("sketch", number, result))
             self._send("done", number, value)
         except _Dropped:
             self._send("gone", number, None)

@@ -85,7 +85,7 @@ def _from_mp4(figure: bytes) -> str | None:
 def _from_pdf(figure: bytes) -> str | None:
     from pypdf import PdfReader
 
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what is wrong with a file is told in one sentence, by us
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # the lab's own error message says what is wrong with a file
     reader = PdfReader(Stream("it", figure))
     attached = reader.attachments.get(NAME) if NAME in reader.attachments else None
     if attached:

@@ -139,7 +139,7 @@ class _Session:
             late.set()
             link.kill()
 
-        timer = threading.Timer(max(seconds, 0) + 1, stop)  # the child gives up at the end of the time, and says so
+        timer = threading.Timer(max(seconds, 0) + 1, stop)  # one second after the child reports its own timeout
         timer.daemon = True
         timer.start()
         try:

@@ -19,7 +19,7 @@ _SIDES = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 1.0], [0.0, 1.0, 1.0], [-1.0, 0.
 
 class Diagram(NamedTuple):
     polygons: list[np.ndarray]
-    edges: list[np.ndarray]  # the tag of the edge from each corner to the next: the neighbour, or a side of the square
+    edges: list[np.ndarray]  # tag of the edge from each corner to the next: the neighbor, or a side of the square
     area: np.ndarray
     slope: Any  # d area_i / d h_j, sparse
 

@@ -139,7 +139,7 @@ def from_points(
     if not p > 0:
         raise ValueError(f"p = {p}, but the power of the distance must be positive")
     apart = (sources[:, k, None] - targets[None, :, k] for k in range(sources.shape[1]))
-    with np.errstate(over="ignore"):  # it is told below
+    with np.errstate(over="ignore"):  # an overflow raises the error below
         squared: Any = sum(d**2 for d in apart)  # exact zeros, unlike the expansion
         cost = squared if p == 2 else _power(squared, p / 2)
     if not isinstance(cost, Tracer) and not np.isfinite(cost).all():

@@ -9,7 +9,7 @@ import jax
 import pytest
 from waiting import wait
 
-from lab.app import runner
+from lab.app import runner, turns
 from lab.app.runner import RUN, SWEEP, Abandoned, Lane, Runner, Turn
 from lab.numerics import Progress
 
@@ -326,3 +326,53 @@ def test_what_is_drawn_waits_for_a_browser_that_has_left(monkeypatch):
         call()
     assert len(drawn) == 5
     assert len(delayed) == 4
+
+
+def test_the_work_of_a_page_that_was_closed_ends_and_the_page_says_so(monkeypatch):
+    server_session = SimpleNamespace(connection_count=1)
+    context = SimpleNamespace(session=server_session, request=None)
+    monkeypatch.setattr(runner.pn, "state", SimpleNamespace(curdoc=SimpleNamespace(session_context=context)))
+    began, said, done = threading.Event(), [], []
+
+    def work(report):
+        while not report(Progress(1, 2, {}, None, 0.0)):
+            began.set()
+
+    one = direct()
+    one.submit(work, failed=said.append, done=done.append)
+    assert began.wait(60)
+    assert one.busy
+    server_session.lab_closed = True  # the browser has gone, but a second one shows the page
+    began.clear()
+    assert began.wait(60)
+    server_session.connection_count = 0
+    wait(lambda: said)
+    assert (said, done, one.busy) == (["the run was stopped because the page was closed"], [], False)
+
+
+def test_a_job_for_the_background_process_waits_in_its_line():
+    line, held, places, done = turns.Line(), Turn(), [], []
+    line.enter(held, lambda: True)
+    one = direct()
+    one.submit(lambda report: "there", line=line, queued=places.append, done=done.append)
+    wait(lambda: places == [1])
+    assert done == []
+    line.leave(held)
+    wait(lambda: done == ["there"])
+    line.enter(held, lambda: True)  # it is free again
+
+
+def test_a_sweep_that_gives_way_is_begun_again():
+    line, sweep, run, done, begun = turns.Line(), direct(SWEEP), direct(), [], []
+
+    def work(report):
+        begun.append(0)
+        while len(begun) == 1:
+            report(None)
+        return "swept"
+
+    sweep.submit(work, line=line, done=done.append)
+    wait(lambda: begun)
+    run.submit(lambda report: "run", line=line, done=done.append)
+    wait(lambda: len(done) == 2)
+    assert done == ["run", "swept"]

@@ -11,7 +11,7 @@ import pytest
 from waiting import wait
 
 from lab import datasets
-from lab.app import calm, controls, runner
+from lab.app import calm, controls, runner, worker
 from lab.app.session import Session
 from lab.numerics import Progress
 from lab.store import Store
@@ -39,6 +39,34 @@ def session(compiled):
     made.start()
     yield settled(made)
     made.close()
+
+
+def test_a_value_that_was_shown_is_shown_again_without_a_run(session, monkeypatch):
+    first = session.result
+    session.set(gamma=2.0)
+    assert settled(session).result is not first
+
+    def execute(*args):
+        raise AssertionError("a run")
+
+    monkeypatch.setattr(Gradual, "execute", execute)
+    session.set(gamma=1.0)
+    assert settled(session).result is first
+    assert (session.error, session.fresh, session.study.gamma) == ("", True, 1.0)
+    session.open(session.study)  # asked for explicitly
+    assert "a run" in settled(session).error
+
+
+@pytest.mark.slow
+def test_a_long_run_of_a_file_of_ones_own_is_computed_in_the_background_process(session, monkeypatch):
+    monkeypatch.setattr(worker, "present", made := worker.Worker())
+    monkeypatch.setattr(worker, "is_long", lambda study, data: True)
+    session.set(gamma=2.5)
+    settled(session)
+    assert made.process is not None
+    made.end()
+    assert session.error == ""
+    assert float(session.result.total) == pytest.approx(2.5, abs=1e-5)
 
 
 def test_nothing_runs_before_start():

@@ -227,3 +227,14 @@ def test_a_sweep_is_as_large_as_the_server_has_it(monkeypatch):
     wait(lambda: not tab.stage)
     assert tab._refused == {}
     assert "too large for this server" in tab.wrong
+
+
+@pytest.mark.parametrize(("code", "closed"), [(1001, True), (1000, True), (1006, False), (None, False)])
+def test_a_page_that_its_visitor_closes_is_known(code, closed, monkeypatch):
+    """By the browser's code; a connection that was lost may come back."""
+    monkeypatch.setattr(wire.WSHandler, "on_close", lambda self: None)
+    session = SimpleNamespace(lab_closed=False)
+    socket = wire.Socket.__new__(wire.Socket)
+    socket.connection, socket.close_code = SimpleNamespace(_session=session), code  # pyright: ignore
+    socket.on_close()
+    assert session.lab_closed == closed

@@ -1,5 +1,6 @@
 """Long work is done in a process of its own, which gives way, ends when it is abandoned, and ends with the server."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -78,6 +79,16 @@ class Wrong(NamedTuple):
         raise self.problem
 
 
+class Foreign(NamedTuple):
+    """Of a module that only this process can import."""
+
+    def __reduce__(self):
+        return importlib.import_module, ("no_such_module",)
+
+    def compute(self, report, sketch):
+        raise AssertionError
+
+
 @pytest.fixture(scope="module")
 def process():
     here = Path(__file__).parent
@@ -133,6 +144,15 @@ def test_a_process_that_is_killed_is_an_error_and_the_next_job_has_another(proce
 def test_a_job_that_cannot_travel_is_refused_before_it_is_sent(process):
     with pytest.raises(worker.Unsendable):
         process.call(Count(lambda: None), lambda at: None)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_job_that_the_process_cannot_read_is_computed_here(process, monkeypatch):
+    with pytest.raises(worker.Unsendable):
+        process.call(Foreign(), lambda at: None)
+    monkeypatch.setattr(worker, "present", process)
+    assert worker.compute(Foreign(), lambda: "here", lambda at: None) == "here"
+    assert worker.compute(Count(2), lambda: "here", lambda at: None) == 2
+    assert worker.compute(None, lambda: "here", lambda at: None) == "here"
 
 
 @pytest.mark.slow

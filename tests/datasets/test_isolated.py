@@ -8,7 +8,6 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -154,7 +153,7 @@ def test_a_child_has_a_limit_of_time(monkeypatch):
     isolated.call(bytes, (1,))
     monkeypatch.setattr(inputs, "PATIENCE", 0.1)
     with pytest.raises(inputs.Exceeded, match=r"takes longer than 0.1 s to read"):
-        isolated.call(time.sleep, (1000,))
+        isolated.call(signal.pause, ())
 
 
 @linux
@@ -198,17 +197,17 @@ def ended(pid):
 
 
 KILLED = """
-import threading, time
+import signal, threading, time
 from pathlib import Path
 from lab.datasets import isolated
-threading.Thread(target=isolated.call, args=(time.sleep, (1000,)), daemon=True).start()
+threading.Thread(target=isolated.call, args=(signal.pause, ()), daemon=True).start()
 while isolated._template.process is None:
     time.sleep(0.01)
 pid = isolated._template.process.pid
 while not (children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
     time.sleep(0.01)
 print(pid, *children, flush=True)
-time.sleep(1000)
+signal.pause()
 """
 
 
