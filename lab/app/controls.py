@@ -17,7 +17,7 @@ from lab.studies import Choice, DataSource, Live, Parameter, Real, Study, Switch
 from lab.studies.contract import as_text, span
 from lab.words import readable
 
-from . import theme
+from . import theme, worker
 from .session import Session
 from .view import View, source
 
@@ -223,7 +223,7 @@ def words(session: Session) -> str:
         if session.stage == "stopping":
             return "Stopping"
         if session.stage == "queued" and session.place:
-            return f"Queued for the background process: {session.place} before it"
+            return worker.queued(session.place)
         if session.stage == "queued":
             return "Waiting to compile: what was asked for before goes first"
         if session.stage == "compiling":

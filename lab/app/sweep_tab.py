@@ -331,7 +331,7 @@ class SweepTab(pn.viewable.Viewer):
         if self.stage != "running" or cells is None:
             return ""
         if self._place:
-            return f"Queued for the background process: {self._place} before it"
+            return worker.queued(self._place)
         if filling is None:
             return "Starting …"
         said = [f"{filling.done:,} of {filling.cells:,} cells"]

@@ -17,7 +17,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from math import prod
+from math import prod, sqrt
 from multiprocessing.connection import Connection
 from pathlib import Path
 from socket import socketpair
@@ -113,11 +113,12 @@ _took: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()  # by programs
 
 def size(study: Study) -> float:
     """The product of the whole-number parameters relative to their defaults, where they are above: of those without a
-    default, relative to the middle of their slider."""
+    default, relative to the geometric middle of their slider."""
     ratios = []
     for name, parameter in study.parameters().items():
         if isinstance(parameter, Whole) and name != "seed" and (value := getattr(study, name)):
-            usual = parameter.default or ((parameter.soft or (None, None))[1] or 0) / 2
+            low, high = parameter.soft or (None, None)
+            usual = parameter.default or sqrt(max(low or 1, 1) * (high or 0))
             ratios.append(value / usual if usual else 1.0)
     return prod(max(1.0, ratio) for ratio in ratios)
 
@@ -318,6 +319,11 @@ class Worker:
         finally:
             self._lock.release()
         return True
+
+
+def queued(place: int) -> str:
+    """The status of a job before which so many others go."""
+    return f"Queued in the background: {place} {'job goes' if place == 1 else 'jobs go'} first"
 
 
 present: Worker | None = None

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from lab import datasets, studies
-from lab.app import turns, worker
+from lab.app import controls, turns, worker
+from lab.app.session import Session
 from lab.numerics import Progress
 from lab.sweeps.parcel import Packed
 from tests.waiting import wait
@@ -205,10 +206,18 @@ def test_a_sweep_gives_way_to_a_run_and_says_how_many_go_first():
         line.enter(turns.Turn(), lambda: len(places) < 2, places.append)
 
 
+def test_the_page_says_how_many_jobs_go_first():
+    session = Session(studies.find("sparse-ot"))
+    session.param.update(busy=True, stage="queued", place=2)
+    assert controls.words(session) == "Queued in the background: 2 jobs go first"
+    session.place = 0
+    assert controls.words(session).startswith("Waiting to compile")
+
+
 def test_a_run_is_long_by_its_sizes_or_by_an_earlier_run():
     small = studies.find("sparse-ot")(data="one-bump-to-two", k=2, n=32)
     data = datasets.load("one-bump-to-two", n=32)
-    large = small.but(n=1024)
+    large = small.but(n=512)  # the end of its slider
     worker._took.clear()
     assert not worker.is_long(small, data)
     assert worker.is_long(large, data)
