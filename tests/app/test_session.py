@@ -11,7 +11,7 @@ import pytest
 from waiting import wait
 
 from lab import datasets
-from lab.app import calm, controls, runner, worker
+from lab.app import calm, controls, runner
 from lab.app.session import Session
 from lab.numerics import Progress
 from lab.store import Store
@@ -58,13 +58,10 @@ def test_a_value_that_was_shown_is_shown_again_without_a_run(session, monkeypatc
 
 
 @pytest.mark.slow
-def test_a_long_run_of_a_file_of_ones_own_is_computed_in_the_background_process(session, monkeypatch):
-    monkeypatch.setattr(worker, "present", made := worker.Worker())
-    monkeypatch.setattr(worker, "is_long", lambda study, data: True)
+def test_a_long_run_of_a_file_of_ones_own_is_computed_in_the_background_process(session, background):
     session.set(gamma=2.5)
     settled(session)
-    assert made.process is not None
-    made.end()
+    assert background.process is not None
     assert session.error == ""
     assert float(session.result.total) == pytest.approx(2.5, abs=1e-5)
 

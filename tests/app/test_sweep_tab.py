@@ -179,6 +179,26 @@ def test_a_sweep_fills_and_is_at_once_there_again():
 
 
 @pytest.mark.slow
+def test_a_sweep_in_the_background_process_fills_stops_and_goes_on(background):
+    session = _session(Gradual)
+    tab = _tab(session, rate="0.01:0.05:9", slow="true,false")
+    tab.run()
+    wait(lambda: tab._filling is not None)
+    assert background.process is not None
+    tab.stop()
+    wait(lambda: not tab.stage)
+    assert tab.cells.missing > 0
+    assert "Stopped" in tab.says()[-1]
+    assert len(Store().held(tab.plan.keys)) == tab.plan.cells - tab.cells.missing
+    left = tab.cells.missing
+    _run(tab)
+    assert (tab.wrong, tab.cells.missing) == ("", 0)
+    assert left < tab.plan.cells
+    session.close()
+    tab.close()
+
+
+@pytest.mark.slow
 def test_stop_keeps_what_there_is_and_run_goes_on_from_there():
     session = _session(Gradual)
     tab = _tab(session, rate="0.01:0.05:9", slow="true,false")
@@ -456,10 +476,16 @@ def test_a_held_run_is_read_when_it_is_opened_but_not_under_a_slider():
     wait(lambda: session.fresh and not session.busy)
     assert not session.from_store
     assert session.kept == ""
-    session.set(gamma=2.0)  # takes less than reading it
+    session.set(gamma=2.0)  # shown before on this page
     wait(lambda: session.fresh and not session.busy)
-    assert session.result.attrs["run_seconds"] < 0.1
-    assert not session.from_store
+    assert session.from_store
+    xr.testing.assert_identical(session.result, cold)
+    other = _session(Gradual)
+    other.set(gamma=2.0)  # takes less than reading it
+    wait(lambda: other.fresh and not other.busy)
+    assert other.result.attrs["run_seconds"] < 0.1
+    assert not other.from_store
+    other.close()
 
 
 def test_cells_know_the_nearest_to_what_the_page_has():
