@@ -8,7 +8,6 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -32,7 +31,7 @@ class Case:
             (masses, for example, whose total stays).
         step: of the central differences.
         tolerance: of the derivative along a direction, relative to its size.
-        compiled: whether three programs serve all inputs: for functions that take long to compile.
+        compiled: whether one program serves all inputs: for functions whose operations take long to compile one by one.
     """
 
     make: Callable[[np.random.Generator], tuple[Callable[..., Any], dict[str, Any]]]
@@ -59,87 +58,81 @@ def _floats(outputs: Any) -> list[jax.Array]:
     return [leaf for leaf in jax.tree.leaves(outputs) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating)]
 
 
-class Programs(NamedTuple):
-    """A random combination of all outputs, so that a wrong one is not hidden, with its derivatives."""
+class Along(NamedTuple):
+    """A random combination of all outputs, so that a wrong one is not hidden, and its derivatives."""
 
-    inputs: dict[str, jax.Array]
-    projected: Callable[[dict], jax.Array]
-    forward: Callable[[dict, dict], jax.Array]  # along a direction
-    reverse: Callable[[dict, tuple[str, ...]], dict]
+    value: jax.Array
+    forward: jax.Array  # along the directions of all inputs together
+    reverse: dict[str, jax.Array]  # with respect to each input
 
 
-@cache
-def programs(make: Callable, gradient: tuple[str, ...], compiled: bool, seed: int) -> Programs:
-    rng = np.random.default_rng([seed, 7])
-    function, inputs = make(rng)
-    inputs = {name: jnp.asarray(value, float) if name in gradient else value for name, value in inputs.items()}
+def _combined(case: Case, rng: np.random.Generator) -> tuple[Callable, Callable, dict[str, jax.Array], dict[str, Any]]:
+    """Two functions of some inputs, those inputs, and all: the combination, and the combination with its derivatives."""
+    function, inputs = case.make(rng)
+    some = {name: jnp.asarray(inputs[name], float) for name in case.gradient}
     weights: list[Any] = []
 
-    def projected(inputs):
-        leaves = _floats(function(**inputs))
+    def value(some):
+        leaves = _floats(function(**inputs | some))
         assert leaves, "the function has no floating-point output"
         if not weights:
             weights.extend(rng.standard_normal(jnp.shape(leaf)) for leaf in leaves)
         return sum(jnp.sum(w * leaf) for w, leaf in zip(weights, leaves, strict=True))
 
-    def along(some, inputs):
-        return projected(inputs | some)
+    def along(some, directions):
+        found, reverse = jax.value_and_grad(value)(some)
+        return Along(found, jax.jvp(value, (some,), (directions,))[1], reverse)
 
-    def forward(inputs, direction):
-        some = {name: inputs[name] for name in direction}
-        return jax.jvp(partial(along, inputs=inputs), (some,), (direction,))[1]
-
-    def reverse(inputs, names):
-        return jax.grad(along)({name: inputs[name] for name in names}, inputs)
-
-    if compiled:
-        return Programs(inputs, jax.jit(projected), jax.jit(forward), jax.jit(reverse, static_argnums=1))
-    return Programs(inputs, projected, forward, reverse)
+    if case.compiled:  # one program, of the derivatives too
+        along = jax.jit(along)
+        zero = jax.tree.map(jnp.zeros_like, some)
+        return (lambda some: along(some, zero).value), along, some, inputs
+    return value, along, some, inputs
 
 
-def check_gradient(case: Case, name: str, seed: int = 0) -> None:
-    """Forward and reverse mode agree with central differences along a random direction, and differences are not zero."""
-    inputs, projected, forward, reverse = programs(case.make, case.gradient, case.compiled, seed)
-    x = inputs[name]
-    direction = np.random.default_rng([seed, 8, len(name)]).standard_normal(x.shape)
-    direction = jnp.asarray(case.moves.get(name, lambda d: d)(direction))
-    h = case.step
-    ends = [projected(inputs | {name: x + side * h * direction}) for side in (1, -1)]
-    differences = float((ends[0] - ends[1]) / (2 * h))
-    assert np.isfinite(differences)
-    assert abs(differences) > 1e-7, f"{name} has no effect here: the case shows nothing"
-    names = case.gradient if case.compiled else (name,)
-    zero = {other: jnp.zeros_like(inputs[other]) for other in names}
-    along = float(forward(inputs, zero | {name: direction}))
-    back = float(jnp.sum(reverse(inputs, names)[name] * direction))
-    scale = case.tolerance * max(abs(differences), 1e-3)
-    assert along == pytest.approx(differences, abs=scale)
-    assert back == pytest.approx(differences, abs=scale)
+def check_gradients(case: Case, seed: int = 0) -> None:
+    """Reverse mode agrees with central differences, in one random direction of each input, and no difference is zero;
+    forward mode agrees with reverse mode along all these directions at once, each scaled to a derivative of 1 or -1."""
+    value, along, some, _ = _combined(case, np.random.default_rng([seed, 7]))
+    directions, differences = {}, {}
+    for name, x in some.items():
+        direction = np.random.default_rng([seed, 8, len(name)]).standard_normal(x.shape)
+        directions[name] = jnp.asarray(case.moves.get(name, lambda d: d)(direction))
+        ends = [value(some | {name: x + side * case.step * directions[name]}) for side in (1, -1)]
+        differences[name] = float((ends[0] - ends[1]) / (2 * case.step))
+        assert np.isfinite(differences[name]), name
+        assert abs(differences[name]) > 1e-7, f"{name} has no effect here: the case shows nothing"
+    found = along(some, {name: directions[name] / abs(differences[name]) for name in some})
+    back = {name: float(jnp.sum(found.reverse[name] * directions[name])) for name in some}
+    for name, expected in differences.items():
+        assert back[name] == pytest.approx(expected, abs=case.tolerance * max(abs(expected), 1e-3)), name
+    total = sum(back[name] / abs(expected) for name, expected in differences.items())
+    tolerance = case.tolerance * max(max(1, 1e-3 / abs(expected)) for expected in differences.values())
+    assert float(found.forward) == pytest.approx(total, abs=tolerance), "forward mode"
 
 
-def check_refusal(case: Case, name: str, seed: int = 0) -> None:
+def check_refusals(case: Case, seed: int = 0) -> None:
     """Both modes raise the lab's own error, which says why."""
     function, inputs = case.make(np.random.default_rng([seed, 7]))
-    x = jnp.asarray(inputs[name], float)
-    rest = {other: value for other, value in inputs.items() if other != name}
+    for name in case.refused:
+        x = jnp.asarray(inputs[name], float)
 
-    def total(x):
-        return sum(jnp.sum(leaf) for leaf in _floats(function(**rest, **{name: x})))
+        def total(x, name=name):
+            return sum(jnp.sum(leaf) for leaf in _floats(function(**inputs | {name: x})))
 
-    with pytest.raises(NotDifferentiableError):
-        jax.grad(total)(x)
-    with pytest.raises(NotDifferentiableError):
-        jax.jvp(total, (x,), (jnp.ones_like(x),))
+        with pytest.raises(NotDifferentiableError):
+            jax.grad(total)(x)
+        with pytest.raises(NotDifferentiableError):
+            jax.jvp(total, (x,), (jnp.ones_like(x),))
 
 
 def tests_of(field: str, table: Mapping[str, Entry]) -> tuple[Callable[..., None], Callable[..., None]]:
-    """The two tests of a field: all its public functions and arguments are listed; each row of the table holds."""
+    """The two tests of a field: all its public functions and arguments are listed; each case of the table holds."""
     rows = [
-        (function, number, name, kind)
+        (function, number, check)
         for function, entry in table.items()
         for number, case in enumerate(entry.cases)
-        for kind, names in (("gradient", case.gradient), ("refused", case.refused))
-        for name in names
+        for check in ((check_gradients,) if case.gradient else ()) + ((check_refusals,) if case.refused else ())
     ]
 
     def test_every_public_function_and_argument_is_listed():
@@ -154,11 +147,10 @@ def tests_of(field: str, table: Mapping[str, Entry]) -> tuple[Callable[..., None
             assert not missing, f"{field}.{name}: {missing} are neither differentiated nor refused nor fixed"
 
     @pytest.mark.parametrize(
-        ("function", "number", "name", "kind"), rows, ids=["-".join(map(str, row)) for row in rows]
+        ("function", "number", "check"), rows, ids=[f"{f}-{n}-{check.__name__[6:]}" for f, n, check in rows]
     )
-    def test_derivative(function, number, name, kind):
-        case = table[function].cases[number]
-        (check_gradient if kind == "gradient" else check_refusal)(case, name)
+    def test_derivative(function, number, check):
+        check(table[function].cases[number])
 
     return test_every_public_function_and_argument_is_listed, test_derivative
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from derivatives.entries import Case, check_gradient, check_refusal
+from derivatives.entries import Case, check_gradients, check_refusals
 
 from lab.numerics.differentiation import NotDifferentiableError, refuse_derivative
 from lab.numerics.neighbours import nearest
@@ -13,13 +13,18 @@ from lab.numerics.quantiles import quantiles
 
 
 def test_a_silent_zero_and_a_wrong_factor_are_found():
-    silent = Case(lambda rng: (lambda x: jax.lax.stop_gradient(x) ** 2, {"x": rng.random(3)}), ("x",))
-    half = Case(lambda rng: (lambda x: x**2 - jax.lax.stop_gradient(x) * x, {"x": rng.random(3)}), ("x",))
+    def inputs(rng):
+        return {"x": rng.random(3), "y": rng.random(3)}
+
+    silent = lambda x, y: jax.lax.stop_gradient(x) ** 2 + y**3  # noqa: E731
+    half = lambda x, y: x**2 - jax.lax.stop_gradient(x) * x + y**3  # noqa: E731
     for wrong in (silent, half):
-        with pytest.raises(AssertionError):
-            check_gradient(wrong, "x")
-        with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
-            check_refusal(wrong, "x")
+        for compiled in (False, True):
+            case = Case(lambda rng, wrong=wrong: (wrong, inputs(rng)), ("x", "y"), {"x": ""}, compiled=compiled)
+            with pytest.raises(AssertionError, match="x"):
+                check_gradients(case)
+            with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+                check_refusals(case)
 
 
 @pytest.mark.parametrize("wrapped", [lambda f: f, jax.jit, jax.vmap], ids=["plain", "jit", "vmap"])
@@ -54,11 +59,9 @@ SHARED = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "argument"), [(name, each) for name, case in SHARED.items() for each in case.gradient]
-)
-def test_what_fields_share_is_differentiable_in_both_modes(name, argument):
-    check_gradient(SHARED[name], argument)
+@pytest.mark.parametrize("name", SHARED)
+def test_what_fields_share_is_differentiable_in_both_modes(name):
+    check_gradients(SHARED[name])
 
 
 def test_a_distance_of_equal_points_has_the_derivative_zero():
