@@ -6,8 +6,8 @@ other visitor's data are in its memory.
 
 On POSIX one template process is started at the first file (never by forking this process, which has threads). It imports what
 the readers need, and forks a child for each file. It ends when the socket to it closes, also when this process is killed.
-Elsewhere each file has a new process. A child returns a JSON header and the bytes of arrays; nothing is unpickled, and all of
-it is checked here.
+Elsewhere each file has a new process. A child returns values in the format of ``transfer``, which checks them; nothing is
+unpickled.
 """
 
 import atexit
@@ -26,15 +26,15 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from functools import cache, wraps
+from functools import wraps
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAliasType, get_args, get_origin, get_type_hints
-
-import numpy as np
+from typing import Any, BinaryIO
 
 from lab import inputs, memory
 from lab.inputs import Exceeded, cut
+
+from . import transfer
 
 FORKS = hasattr(os, "fork") and hasattr(socket, "send_fds")
 """Whether one template process forks a child for each file."""
@@ -42,9 +42,6 @@ FORKS = hasattr(os, "fork") and hasattr(socket, "send_fds")
 MEMORY = 8 * 2**30
 """The most bytes of address space that a child may take beyond those of the template; at most half of the machine's memory."""
 
-_HEADER = 8  # bytes that tell the length of a header
-_LONGEST = 2**25  # bytes of a header
-_TYPES = re.compile(r"[<>|=]?(b1|[iu][1248]|f(2|4|8|12|16)|c(8|16|24|32)|[SU]\d{1,9}|[mM]8(\[\d{0,9}[a-zA-Z]+\])?)")
 _GRACE = 5.0  # seconds in which the template reports how a child ended
 _QUIET = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -116,8 +113,9 @@ def call(
         return session.call(function, list(args), dict(kwargs or {}), imports)
 
 
-class _Broken(Exception):
-    """A child sent what it must not, or nothing."""
+def _on_disk(value: Any) -> bool:
+    """Whether a value is an open file that a forked child can read itself."""
+    return FORKS and isinstance(value, io.BufferedReader)
 
 
 class _Session:
@@ -143,19 +141,21 @@ class _Session:
         timer.daemon = True
         timer.start()
         try:
-            told, blobs = _packed([args, kwargs], self._last)
+            told, blobs = transfer.packed([args, kwargs], self._last, _on_disk)
             self._last = next((arg for arg in args if isinstance(arg, bytes)), b"")
             about = {"function": [function.__module__, function.__qualname__], "told": told, "seconds": seconds}
             about |= {"name": self._name, "limit": inputs.LIMIT, "patience": inputs.PATIENCE, "imports": [*imports]}
-            _send(link.sending, about, blobs)
-            answer, blobs = _received(link.receiving, MEMORY)
+            transfer.send(link.sending, about, blobs)
+            answer, blobs = transfer.received(link.receiving, MEMORY)
             if "error" in answer:
                 raise (Exceeded if answer.get("exceeded") is True else ValueError)(_sentence(answer["error"]))
-            result = _unpacked(answer.get("told"), blobs, self._last)
-            if "return" in getattr(function, "__annotations__", {}) and not _matches(result, _returned(function)):
-                raise _Broken
+            result = transfer.unpacked(answer.get("told"), blobs, self._last)
+            if "return" in getattr(function, "__annotations__", {}) and not transfer.matches(
+                result, transfer.returned(function)
+            ):
+                raise transfer.Broken
             return result
-        except (_Broken, OSError):
+        except (transfer.Broken, OSError):
             code = link.code()
             self.close()
             if late.is_set() or code == -getattr(signal, "SIGXCPU", 0):
@@ -177,7 +177,7 @@ class _Session:
 def _sentence(text: Any) -> str:
     """The error message of a child, on one line of printable characters."""
     if not isinstance(text, str):
-        raise _Broken
+        raise transfer.Broken
     return cut(text, inputs.SENTENCE)
 
 
@@ -423,21 +423,21 @@ def _decode(asked: BinaryIO, answers: BinaryIO, files: Sequence[BinaryIO]) -> No
     last = b""
     while True:
         try:
-            about, blobs = _received(asked, None)
-        except _Broken:
+            about, blobs = transfer.received(asked, None)
+        except transfer.Broken:
             return
         inputs.LIMIT, inputs.PATIENCE = about["limit"], about["patience"]
         try:
             with inputs.reading(about["name"], about["seconds"]):
-                args, kwargs = _unpacked(about["told"], blobs, last, files)
+                args, kwargs = transfer.unpacked(about["told"], blobs, last, files)
                 last = next((arg for arg in args if isinstance(arg, bytes)), b"")
                 module, function = about["function"]
                 found = trusted(getattr(import_module(module), function))(*args, **kwargs)
-                told, blobs = _packed(found, last)
+                told, blobs = transfer.packed(found, last)
             answer = {"told": told}
         except Exception as error:
             answer, blobs = {"error": _refusal(about["name"], error), "exceeded": isinstance(error, Exceeded)}, []
-        _send(answers, answer, blobs)
+        transfer.send(answers, answer, blobs)
 
 
 def _refusal(name: str, error: Exception) -> str:
@@ -445,224 +445,3 @@ def _refusal(name: str, error: Exception) -> str:
     if type(error) in (ValueError, Exceeded):
         return str(error)
     return f"{name} is damaged: its reader failed ({type(error).__name__}); save the file again"
-
-
-# -- what is sent ------------------------------------------------------------------------------------------------------
-
-
-def _send(stream: BinaryIO, about: Mapping[str, Any], blobs: Sequence[Any]) -> None:
-    """A header of JSON with the sizes of what follows, and what follows."""
-    header = json.dumps({**about, "sizes": [memoryview(blob).nbytes for blob in blobs]}).encode()
-    stream.write(len(header).to_bytes(_HEADER, "little") + header)
-    for blob in blobs:
-        stream.write(memoryview(blob))
-    stream.flush()
-
-
-def _received(stream: BinaryIO, most: int | None) -> tuple[dict[str, Any], list[bytes]]:
-    """A header and what follows it.
-
-    Args:
-        most: bytes in all, where the sender is not trusted.
-    """
-    size = int.from_bytes(_exactly(stream, _HEADER), "little")
-    if most is not None and size > _LONGEST:
-        raise _Broken
-    header = _exactly(stream, size)
-    if most is None:
-        about = json.loads(header)
-    else:
-        try:
-            about = inputs.parsed(header)
-        except ValueError:
-            raise _Broken from None
-    sizes = about.get("sizes") if isinstance(about, dict) else None
-    if not isinstance(sizes, list) or not all(type(each) is int and each >= 0 for each in sizes):
-        raise _Broken
-    if most is not None and sum(sizes) > most:
-        raise _Broken
-    return about, [_exactly(stream, each) for each in sizes]
-
-
-def _exactly(stream: BinaryIO, size: int) -> bytes:
-    found = stream.read(size)
-    if len(found) < size:
-        raise _Broken
-    return found
-
-
-def _packed(value: Any, last: bytes) -> tuple[Any, list[Any]]:
-    """A value as JSON, and the bytes that it refers to by number. The bytes ``last`` are there already."""
-    blobs: list[Any] = []
-    begin = np.frombuffer(last, np.uint8).__array_interface__["data"][0]
-
-    def blob(content: Any) -> int:
-        blobs.append(content)
-        return len(blobs) - 1
-
-    def of(value: Any) -> Any:
-        if value is None or isinstance(value, bool | int | str | float):
-            if isinstance(value, np.generic):
-                return {"array": value.dtype.str, "shape": None, "blob": blob(np.array([value]).view(np.uint8))}
-            return value
-        if isinstance(value, bytes):
-            return {"last": True} if value is last and last else {"bytes": blob(value)}
-        if isinstance(value, np.generic):
-            return {"array": value.dtype.str, "shape": None, "blob": blob(np.array([value]).view(np.uint8))}
-        if isinstance(value, np.ndarray):
-            return array(value)
-        if isinstance(value, Mapping):
-            return {"dict": [[str(key), of(each)] for key, each in value.items()]}
-        if isinstance(value, tuple):
-            return {"tuple": [of(each) for each in value]}
-        if _on_disk(value):
-            return {"file": 0}
-        if hasattr(value, "read"):
-            return {"stream": blob(value.read())}
-        return {"list": [of(each) for each in value]}
-
-    def array(value: np.ndarray) -> dict[str, Any]:
-        if value.dtype.kind in "OT":
-            return {"texts": list(value.shape), "blobs": [blob(each) for each in _texts(value.ravel())]}
-        if not _TYPES.fullmatch(value.dtype.str):
-            raise ValueError(f"an array has the type {cut(value.dtype)}, but real numbers are needed")
-        order = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
-        about = {"array": value.dtype.str, "shape": list(value.shape), "order": order}
-        at = value.__array_interface__["data"][0] - begin
-        if value.flags.forc and value.size and 0 <= at <= len(last) - value.nbytes:
-            return about | {"at": at}
-        flat = np.ascontiguousarray(value.T if order == "F" else value).reshape(-1)
-        return about | {"blob": blob(flat.view(np.uint8) if flat.size else b"")}
-
-    return of(value), blobs
-
-
-def _on_disk(value: Any) -> bool:
-    """Whether a value is an open file that a forked child can read itself."""
-    return FORKS and isinstance(value, io.BufferedReader)
-
-
-def _texts(values: np.ndarray) -> list[Any]:
-    """Texts and what stands between them: which of the different values each is, and these values as text."""
-    known: dict[Any, int] = {}
-    codes = np.empty(len(values), np.int64)
-    for i, value in enumerate(values.tolist()):
-        codes[i] = known.setdefault(value if type(value) is str else (type(value), _plain(value)), len(known))
-    inputs.spend()
-    kinds, contents = [], []
-    for key in known:
-        kind, text = ("str", key) if isinstance(key, str) else key[1]
-        kinds.append(_KINDS.index(kind))
-        contents.append(text.encode(errors="replace"))
-    lengths = np.array([len(each) for each in contents], np.int64)
-    return [codes.view(np.uint8), bytes(kinds), lengths.view(np.uint8), b"".join(contents)]
-
-
-_KINDS = ("str", "NoneType", "bool", "float", "int")
-
-
-def _plain(value: Any) -> tuple[str, str]:
-    kind = type(value).__name__
-    if kind == "int" and abs(value) >= 2**63:
-        kind = "other"
-    return (kind, repr(value)) if kind in _KINDS else ("str", str(value))
-
-
-def _unpacked(told: Any, blobs: Sequence[bytes], last: bytes, files: Sequence[BinaryIO] = ()) -> Any:
-    """The value that ``_packed`` told of; ``_Broken`` where it is none."""
-
-    def of(told: Any) -> Any:
-        match told:
-            case None | bool() | int() | float() | str():
-                return told
-            case {"last": True}:
-                return last
-            case {"bytes": int(number)}:
-                return blobs[number]
-            case {"dict": list(items)}:
-                return {_text(key): of(each) for key, each in items}
-            case {"tuple": list(items)}:
-                return tuple(of(each) for each in items)
-            case {"list": list(items)}:
-                return [of(each) for each in items]
-            case {"file": int(number)}:
-                return files[number]
-            case {"stream": int(number)}:
-                return io.BytesIO(blobs[number])
-            case {"texts": list(shape), "blobs": [int(codes), int(kinds), int(lengths), int(content)]}:
-                return _texts_of(blobs[codes], blobs[kinds], blobs[lengths], blobs[content]).reshape(shape)
-            case {"array": str(dtype), "shape": None, "blob": int(number)}:
-                return _numbers(dtype, blobs[number], 0, [1], "C")[0]
-            case {"array": str(dtype), "shape": list(shape), "order": str(order), "blob": int(number)}:
-                return _numbers(dtype, blobs[number], 0, shape, order)
-            case {"array": str(dtype), "shape": list(shape), "order": str(order), "at": int(at)}:
-                return _numbers(dtype, last, at, shape, order)
-        raise _Broken
-
-    try:
-        return of(told)
-    except (ValueError, TypeError, IndexError, KeyError, OverflowError, RecursionError):
-        raise _Broken from None
-
-
-def _text(key: Any) -> str:
-    if not isinstance(key, str):
-        raise _Broken
-    return key
-
-
-def _numbers(dtype: str, content: bytes, at: int, shape: Sequence[Any], order: str) -> np.ndarray:
-    """An array whose every entry is a value of its type, where its bytes lie."""
-    if not _TYPES.fullmatch(dtype) or not all(type(n) is int and n >= 0 for n in shape) or order not in ("C", "F"):
-        raise _Broken
-    made, count = np.dtype(dtype), math.prod(shape)
-    flat = np.frombuffer(content, made, count, at) if count * made.itemsize else np.empty(count, made)
-    if made.kind == "b" and (flat.view(np.uint8) > 1).any():
-        flat = flat.view(np.uint8) != 0
-    if made.kind == "U" and flat.size and (flat.view(f"{made.str[0]}u4") > 0x10FFFF).any():
-        raise _Broken
-    return flat.reshape(shape[::-1]).T if order == "F" else flat.reshape(shape)
-
-
-def _texts_of(codes: bytes, kinds: bytes, lengths: bytes, content: bytes) -> np.ndarray:
-    sizes = np.frombuffer(lengths, np.int64)
-    if (sizes < 0).any() or len(sizes) != len(kinds) or int(sizes.sum()) != len(content):
-        raise _Broken
-    values, at = np.empty(len(sizes), object), 0
-    for i, size in enumerate(sizes.tolist()):
-        text = content[at : at + size].decode()
-        values[i] = {
-            "str": lambda text: text,
-            "NoneType": lambda text: None,
-            "bool": lambda text: text == "True",
-            "float": float,
-            "int": int,
-        }[_KINDS[kinds[i]]](text)
-        at += size
-    which = np.frombuffer(codes, np.int64)
-    if which.size and not 0 <= which.min() <= which.max() < len(values):
-        raise _Broken
-    return values[which]
-
-
-@cache
-def _returned(function: Callable[..., Any]) -> Any:
-    return get_type_hints(function)["return"]
-
-
-def _matches(value: Any, hint: Any) -> bool:
-    """Whether a value is what an annotation says, down to the last entry."""
-    if isinstance(hint, TypeAliasType):
-        hint = hint.__value__
-    of, parts = get_origin(hint), get_args(hint)
-    if of is dict:
-        return isinstance(value, dict) and all(_matches(each, parts[1]) for each in value.values())
-    if of is list:
-        return isinstance(value, list) and all(_matches(each, parts[0]) for each in value)
-    if of is tuple and parts[-1] is Ellipsis:
-        return isinstance(value, tuple) and all(_matches(each, parts[0]) for each in value)
-    if of is tuple:
-        return isinstance(value, tuple) and len(value) == len(parts) and all(map(_matches, value, parts))
-    if parts:  # a union
-        return any(_matches(value, part) for part in parts)
-    return hint is Any or (value is None if hint in (None, type(None)) else isinstance(value, hint))

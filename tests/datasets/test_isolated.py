@@ -20,7 +20,7 @@ from pyarrow import feather, parquet
 from waiting import wait
 
 from lab import datasets, inputs
-from lab.datasets import containers, formats, isolated, tables
+from lab.datasets import containers, formats, isolated, tables, transfer
 
 TABLE = b"side,u,weight\nsource,0,1\ntarget,1,0.5\ntarget,2,0.5\n"
 SIDES = ["source", "target", "target"]
@@ -259,8 +259,8 @@ def test_values_come_back_as_they_are():
         "scalar": np.float32(0.1),
         "rest": (["a", None, True], b"\0\1", 3),
     }
-    told, blobs = isolated._packed({**values, "mixed": mixed}, b"")
-    found = isolated._unpacked(told, [bytes(memoryview(each)) for each in blobs], b"")
+    told, blobs = transfer.packed({**values, "mixed": mixed}, b"")
+    found = transfer.unpacked(told, [bytes(memoryview(each)) for each in blobs], b"")
     texts = found.pop("mixed").tolist()
     assert texts[:6] == ["a", "é\n", None, True, 1, 1.5]
     assert texts[6] != texts[6]
@@ -296,26 +296,26 @@ def test_the_numbers_of_an_array_stay_where_they_are():
     ],
 )
 def test_a_child_that_lies_is_not_believed(told):
-    with pytest.raises(isolated._Broken):
-        isolated._unpacked(told, [b"\xff" * 8, b"\0"], b"12345678")
+    with pytest.raises(transfer.Broken):
+        transfer.unpacked(told, [b"\xff" * 8, b"\0"], b"12345678")
 
 
 def test_what_a_reader_must_give_is_checked_to_the_last_entry():
-    decoded = isolated._returned(formats.npz)
-    assert isolated._matches(({"a": COST}, ["b"], b""), decoded)
+    decoded = transfer.returned(formats.npz)
+    assert transfer.matches(({"a": COST}, ["b"], b""), decoded)
     for other in (({"a": [1]}, ["b"], b""), ({"a": COST}, [b"b"], b""), ({"a": COST}, ["b"]), [{}, [], b""], None):
-        assert not isolated._matches(other, decoded)
-    assert isolated._matches(({"a": COST}, ("done",)), isolated._returned(tables.csv))
-    assert not isolated._matches(({"a": (("i",), 1, {})}, [], {}), isolated._returned(containers.whole_zarr))
+        assert not transfer.matches(other, decoded)
+    assert transfer.matches(({"a": COST}, ("done",)), transfer.returned(tables.csv))
+    assert not transfer.matches(({"a": (("i",), 1, {})}, [], {}), transfer.returned(containers.whole_zarr))
 
 
 def test_what_a_child_sends_is_bounded():
     for sent in (b"", b"\0" * 8, b"\xff" * 8, (2**20).to_bytes(8, "little") + b"{}", b"\2" + bytes(7) + b"{}"):
-        with pytest.raises(isolated._Broken):
-            isolated._received(io.BytesIO(sent), 2**20)
+        with pytest.raises(transfer.Broken):
+            transfer.received(io.BytesIO(sent), 2**20)
     header = b'{"sizes": [10000000000]}'
-    with pytest.raises(isolated._Broken):
-        isolated._received(io.BytesIO(len(header).to_bytes(8, "little") + header), 2**20)
+    with pytest.raises(transfer.Broken):
+        transfer.received(io.BytesIO(len(header).to_bytes(8, "little") + header), 2**20)
 
 
 def test_notices_and_other_arrays_are_told_as_before():
