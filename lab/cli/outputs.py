@@ -1,15 +1,15 @@
 """What a command writes: checked before anything is computed, whole or not at all, over nothing but what the lab wrote."""
 
-import json
 import os
 import re
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from os.path import expanduser, isdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import disk
+from lab import disk, inputs
 from lab.inputs import cut, shown
 
 from .parser import Refusal
@@ -62,28 +62,28 @@ def save(result: "xr.Dataset", target: Path) -> None:
 
 def _is_result(path: Path) -> bool:
     """Whether the lab wrote that file, or that folder and all in it, as the result of a run or a sweep."""
-    import h5py
+    from lab.datasets import containers
 
     with suppress(OSError, ValueError, KeyError, TypeError):
         if path.is_file():
-            with h5py.File(path) as file:
-                return _tells_of_a_run(file.attrs)
+            with inputs.opened(path, sys.maxsize) as file:
+                return _tells_of_a_run(containers.texts(cut(path.name), file, ["study", "recipe"]))
         arrays = re.compile(r"([^/]+/)?zarr\.json|[^/]+/c(/\d+)*")
         within = [(each, each.relative_to(path).as_posix()) for each in path.rglob("*")]
         if all(arrays.fullmatch(name) and not each.is_symlink() for each, name in within if not each.is_dir()):
-            return _tells_of_a_run(json.loads((path / "zarr.json").read_text())["attributes"])
+            return _tells_of_a_run(inputs.parsed(inputs.content(path / "zarr.json"))["attributes"])
     return False
 
 
 def _tells_of_a_run(attrs: Mapping[str, Any]) -> bool:
     """Attributes that only the lab writes: others have studies too."""
     study, recipe = attrs["study"], attrs["recipe"]
-    return isinstance(study, str) and is_object(recipe) and json.loads(recipe).get("study") == study
+    return isinstance(study, str) and is_object(recipe) and inputs.parsed(recipe).get("study") == study
 
 
 def is_object(text: Any) -> bool:
     """A text that is a JSON object."""
     try:
-        return isinstance(text, str) and isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
+        return isinstance(text, str) and isinstance(inputs.parsed(text), dict)
+    except ValueError:
         return False

@@ -216,6 +216,16 @@ def whole_netcdf(name: str, file: BinaryIO) -> Whole:
         return _parts(found)
 
 
+@isolated.reader("h5py")
+def texts(name: str, file: BinaryIO, wanted: Iterable[str]) -> dict[str, str]:
+    """The wanted attributes of an open netCDF file that are one text each."""
+    import h5py
+
+    with decoding(f"{name} is a damaged netCDF file: save it again"), h5py.File(file, "r") as opened:
+        there = {at: _attribute(opened, at) for at in wanted if at in opened.attrs}
+    return {at: value for at, value in there.items() if isinstance(value, str)}
+
+
 def _parts(dataset: "xr.Dataset") -> Whole:
     variables = {
         str(key): (tuple(map(str, each.dims)), each.values, each.attrs) for key, each in dataset.variables.items()

@@ -12,7 +12,7 @@ import xarray as xr
 
 import lab
 from lab import studies, sweeps
-from lab.cli import main
+from lab.cli import main, outputs
 from lab.figures.embed import read_recipe
 from lab.studies import Picture, Pictures
 
@@ -244,6 +244,26 @@ def test_data_of_somebody_else_about_a_study_stay(tmp_path, capsys, suffix, reci
     assert main(["sweep", "toy", "--rate", "0.5,0.6", "-o", str(target)]) == 2
     assert "is no result of the lab; give another name" in capsys.readouterr().err
     assert [path.read_bytes() for path in files] == before
+
+
+def test_a_file_that_is_replaced_is_read_in_a_process_of_its_own(tmp_path, monkeypatch):
+    """It may be anybody's, and can crash the parser of HDF5."""
+    attributes, target = {"study": "toy", "recipe": '{"study": "toy"}'}, tmp_path / "x.nc"
+    xr.Dataset({"norm": 1.0}, attrs=attributes).to_netcdf(target, engine="h5netcdf")
+    other = tmp_path / "other.nc"
+    other.write_bytes(target.read_bytes()[:-100])
+
+    def fail(*given, **options):
+        raise AssertionError("HDF5 is parsed in this process")
+
+    monkeypatch.setattr("h5py.File", fail)
+    assert outputs._is_result(target)
+    assert not outputs._is_result(other)
+
+
+def test_a_deep_description_of_a_zarr_folder_is_no_result(tmp_path):
+    (tmp_path / "zarr.json").write_text("[" * 100_000)
+    assert not outputs._is_result(tmp_path)
 
 
 def test_a_figure_of_somebody_else_stays(tmp_path, capsys):

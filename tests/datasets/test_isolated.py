@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import xarray as xr
 from made_files import COST, npy, npz
 from pyarrow import feather, parquet
 from waiting import wait
@@ -112,6 +113,17 @@ def test_types_that_numpy_has_not_are_refused_by_the_name_of_the_file():
         h5py.h5d.create(file.id, b"cost", odd, h5py.h5s.create_simple((2, 3)))
     with pytest.raises(ValueError, match=r"^a.h5 is a damaged netCDF file"):
         datasets.read_bytes("a.h5", stream.getvalue())
+
+
+def test_a_chunk_of_zarr_of_another_size_is_refused_by_the_name_of_the_folder(tmp_path):
+    """Without compression nothing states its size: zarr finds it when the array is loaded."""
+    path = tmp_path / "a.zarr"
+    xr.Dataset({"cost": (("i", "j"), COST)}).to_zarr(path, consolidated=False, encoding={"cost": {"compressors": None}})
+    assert datasets.kept(path).cost.values.tolist() == COST.tolist()
+    chunk = path / "cost" / "c" / "0" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:-3])
+    with pytest.raises(ValueError, match=r"^a.zarr is a damaged zarr folder: save it again$"):
+        datasets.kept(path)
 
 
 # -- faults of a child -------------------------------------------------------------------------------------------------
