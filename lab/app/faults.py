@@ -9,7 +9,10 @@ import panel as pn
 
 from lab import inputs
 
+from .log_filter import brief
+
 _log = logging.getLogger("lab.app")
+_log.addFilter(brief)
 _tellers: WeakKeyDictionary[Any, WeakMethod] = (
     WeakKeyDictionary()
 )  # weak on both sides: a session leads to its document

@@ -6,7 +6,6 @@ a page is used: messages, the ranges of a picture, the points that somebody drag
 
 import asyncio
 import logging
-import re
 from collections.abc import Mapping
 from math import prod
 from typing import Any
@@ -16,9 +15,8 @@ from bokeh.models import ColumnDataSource
 from bokeh.server import urls
 from panel.io.server import WSHandler
 
-from lab.inputs import cut
-
 from . import limits
+from .log_filter import brief
 
 MESSAGE = 2 * 2**20  # bytes; uploads travel in parts of half as much
 _SMALL = 4096  # characters, values and bytes of a change
@@ -27,22 +25,6 @@ _ITEM = 32  # of those, for each value of a column
 _LEAVES = (1000, 1001)  # codes of a browser that closes a page; a connection that was lost has none
 
 _log = logging.getLogger("lab.app")
-
-
-class Brief(logging.Filter):
-    """Cuts what a visitor sent from lines of the log: tokens in addresses, whole messages, tracebacks of malformed ones."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        told = cut(_TOKEN.sub(r"\1...", record.getMessage()), _LINE)
-        problem = record.exc_info[1] if record.exc_info and record.name.startswith("bokeh.") else None
-        if problem is not None:
-            record.exc_info, told = None, f"{type(problem).__name__}: {told}"
-        record.msg, record.args = told, ()
-        return True
-
-
-_LINE = 200  # characters
-_TOKEN = re.compile(r"([?&](?:token|password|bokeh-token)=)[^&\s]*", re.IGNORECASE)
 _LOGS = (
     "tornado.access",
     "tornado.application",
@@ -50,7 +32,6 @@ _LOGS = (
     "bokeh.server.views.ws",
     "bokeh.server.protocol_handler",
 )
-_brief = Brief()
 
 
 class Socket(WSHandler):
@@ -93,7 +74,7 @@ class Socket(WSHandler):
 def install() -> None:
     """Have servers that are made from now on use ``Socket``, and log briefly what visitors send."""
     for name in _LOGS:
-        logging.getLogger(name).addFilter(_brief)
+        logging.getLogger(name).addFilter(brief)
     urls.per_app_patterns[:] = [
         (entry[0], Socket) if entry[1] is WSHandler else entry for entry in urls.per_app_patterns
     ]

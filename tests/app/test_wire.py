@@ -110,6 +110,20 @@ def test_the_log_repeats_no_token_and_no_long_message(name, caplog, monkeypatch)
     assert "Traceback" not in caplog.text
 
 
+def test_a_fault_of_a_page_is_logged_with_short_lines_and_no_token(caplog):
+    def fail():
+        raise KeyError("GET /?token=secret&a=1 " + "x" * 10**6)
+
+    with pytest.raises(KeyError) as raised:
+        fail()
+    faults.fault(raised.value, "the page /?token=secret can't be drawn " + "y" * 10**6)
+    assert "secret" not in caplog.text
+    assert "/?token=... can't be drawn" in caplog.text
+    assert "in fail" in caplog.text  # the traceback is there
+    assert "KeyError: " in caplog.text
+    assert max(map(len, caplog.text.splitlines())) < 300
+
+
 @pytest.mark.parametrize(
     "data",
     [{}, None, 3, "x", [], [[]], {"other": 1}, {"preset": None}, {"preset": "x" * 10**6}, {"preset": float("nan")}],
