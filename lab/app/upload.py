@@ -26,6 +26,7 @@ class Upload(View):
         self._runner = Runner(session.post)
         self._files: list[tuple[str, bytearray]] = []
         self._refused = ""
+        self._begun = 0  # uploads of this page so far
         self.visitor = limits.visitor()
         limits.hold(self)
         self._say("")
@@ -60,8 +61,10 @@ class Upload(View):
         step = message.get("step")
         if step == "begin":
             self._files, self._refused = [], ""
-            self._say("Receiving …")
+            self._begun += 1
             self._foresee(message.get("size"))
+            if not self._refused:
+                self._say("Receiving …")
         elif step == "piece" and not self._refused:
             self._piece(message)
         elif step == "end":
@@ -78,19 +81,21 @@ class Upload(View):
         if not isinstance(size, int):
             return
         if size > datasets.UPLOAD_LIMIT:
-            self._refuse(f"{size / 2**20:.3g} MiB are too much: an upload may have at most {_LIMIT}.")
+            self._refuse(f"{size / 2**20:.4g} MiB are too much: {self._too_large()}")
         elif full := limits.no_room(self.visitor, size):
             self._refuse(full)
 
     def _piece(self, message: dict[str, Any]) -> None:
-        index, content = message.get("index"), bytes(message.get("content") or b"")
+        index, content = message.get("index"), message.get("content") or b""
+        if not isinstance(content, bytes | bytearray | memoryview):  # bytes(n) would be n zeros
+            raise ValueError("the page sent a piece of a file that is no bytes: load the page again")
         if index == len(self._files) < _MOST:
             self._files.append((str(message.get("name"))[-120:], bytearray()))
         if not isinstance(index, int) or not 0 <= index < len(self._files):
             self._refuse(f"An upload may have {_MOST} files at most.")
             return
         if sum(len(held) for _, held in self._files) + len(content) > datasets.UPLOAD_LIMIT:
-            self._refuse(f"{self._files[index][0]} is too large: an upload may have at most {_LIMIT}.")
+            self._refuse(f"{self._files[index][0]} is too large: {self._too_large()}")
             return
         if full := limits.no_room(self.visitor, len(content)):
             self._refuse(full)
@@ -101,6 +106,10 @@ class Upload(View):
         self._files, self._refused = [], sentence
         self._say(sentence, wrong=True)
 
+    def _too_large(self) -> str:
+        own = f"lab run {self._session.study_class.slug} --data FILE"
+        return f"an upload may have at most {_LIMIT}. Reduce the data, or run the study on your own machine: {own}"
+
     def _say(self, sentence: str, wrong: bool = False) -> None:
         kind = datasets.kind_named(self._session.study_class.kind)
         self.draw(
@@ -109,7 +118,9 @@ class Upload(View):
             limit=datasets.UPLOAD_LIMIT,
             most=_MOST,
             too_many=f"An upload may have {_MOST} files at most.",
-            too_large=f"but an upload may have at most {_LIMIT}.",
+            too_large=f"but {self._too_large()}",
+            begun=self._begun,
+            refused=bool(self._refused),
             formats=f"{kind.takes}; up to {_LIMIT}. Nothing in them is run.",
             clouds=kind.clouds,
         )

@@ -1,6 +1,7 @@
 """A file of one's own becomes the data, or gives its sentence; nothing in it is run."""
 
 import io
+import json
 import pickle
 
 import numpy as np
@@ -14,6 +15,10 @@ from lab.app.session import Session
 from lab.app.upload import Upload
 
 _HIT = []
+TOO_LARGE = (
+    "an upload may have at most 64 MiB. Reduce the data, or run the study on your own machine: "
+    f"lab run {Halving.slug} --data FILE"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +46,6 @@ def _clouds(m=5, n=7, seed=3):
 
 
 def _said(drop):
-    import json
-
     state = json.loads(drop.state)
     return state["says"], state["wrong"]
 
@@ -144,7 +147,7 @@ def test_the_limit_holds_on_the_server_too(session, monkeypatch):
     monkeypatch.setattr(upload.datasets, "read_bytes", lambda *a, **k: pytest.fail("it was read"))
     drop = Upload(session)
     _send(drop, (0, "a.npz", b"x" * 3000), (1, "b.npz", b"x" * 3000), (1, "b.npz", b"x"))
-    assert _said(drop) == ("b.npz is too large: an upload may have at most 64 MiB.", True)
+    assert _said(drop) == (f"b.npz is too large: {TOO_LARGE}", True)
     assert drop._files == []
 
 
@@ -167,7 +170,7 @@ def test_what_is_too_large_is_refused_before_its_pieces(session, monkeypatch):
     """With the limit in the message, and at once: 200 pieces of a MiB would travel for nothing."""
     drop = Upload(session)
     drop._receive({"step": "begin", "size": 200 * 2**20})
-    assert _said(drop) == ("200 MiB are too much: an upload may have at most 64 MiB.", True)
+    assert _said(drop) == (f"200 MiB are too much: {TOO_LARGE}", True)
     for _ in range(200):
         drop._receive({"step": "piece", "index": 0, "name": "a.npz", "content": b"x"})
     assert drop._files == []
@@ -176,6 +179,42 @@ def test_what_is_too_large_is_refused_before_its_pieces(session, monkeypatch):
     monkeypatch.setattr(limits, "present", limits.LOCAL.but(uploads=1))
     drop._receive({"step": "begin", "size": 2**21})
     assert _said(drop)[0].startswith("There is no room for this file: your pages hold")
+
+
+def test_an_upload_of_exactly_the_limit_is_taken_and_one_byte_more_is_refused(session, monkeypatch):
+    whole = _clouds()
+    monkeypatch.setattr(datasets, "UPLOAD_LIMIT", len(whole))
+    drop = Upload(session)
+    drop._receive({"step": "begin", "size": len(whole)})
+    for at in range(0, len(whole), 100):
+        drop._receive({"step": "piece", "index": 0, "name": "mine.npz", "content": whole[at : at + 100]})
+    assert _said(drop) == ("Receiving …", False)
+    drop._receive({"step": "end"})
+    wait(lambda: _said(drop)[0].startswith("Took"))
+    drop._receive({"step": "begin", "size": len(whole) + 1})
+    assert _said(drop)[1]
+    assert json.loads(drop.state)["refused"]
+
+
+def test_each_upload_has_an_answer_before_its_pieces(session):
+    """The page waits for it, also where the answer is the same as before."""
+    drop = Upload(session)
+    for count in (1, 2):
+        drop._receive({"step": "begin", "size": 2**40})
+        state = json.loads(drop.state)
+        assert (state["begun"], state["refused"]) == (count, True)
+    drop._receive({"step": "begin", "size": 1})
+    state = json.loads(drop.state)
+    assert (state["begun"], state["refused"], state["says"]) == (3, False, "Receiving …")
+
+
+@pytest.mark.parametrize("content", [2**40, "x", [1, 2], {"a": 1}, 1.5])
+def test_a_piece_that_is_no_bytes_takes_no_memory(session, content):
+    drop = Upload(session)
+    drop._receive({"step": "begin", "size": 1})
+    with pytest.raises(ValueError, match="no bytes"):
+        drop._receive({"step": "piece", "index": 0, "name": "a.npz", "content": content})
+    assert drop.held() == 0
 
 
 def test_an_upload_of_the_largest_size_arrives_in_as_many_pieces(session):
@@ -220,13 +259,14 @@ def test_it_says_what_it_takes(session):
 
 @pytest.mark.browser
 def test_in_the_browser(tmp_path, monkeypatch):
-    sessions = []
+    sessions, session_drops = [], []
 
     def app():
         session = Session(Halving)
         sessions.append(session)
         session.start()
-        return Upload(session)
+        session_drops.append(Upload(session))
+        return session_drops[-1]
 
     with open_page(app) as (page, log):
         chooser = page.locator("input[type=file]")
@@ -266,6 +306,14 @@ def test_in_the_browser(tmp_path, monkeypatch):
                 file.truncate(40 * 2**20)
         chooser.set_input_files([tmp_path / "big.npz", tmp_path / "too.npz"])
         page.get_by_text("big.npz and too.npz have 80 MiB, but an upload may have at most 64 MiB.").wait_for()
+        assert not received
+        drop = session_drops[-1]
+        monkeypatch.setattr(drop, "_too_large", lambda: "the server has no room")
+        monkeypatch.setattr(datasets, "UPLOAD_LIMIT", 2**20)
+        chooser.set_input_files([tmp_path / "big.npz"])
+        page.get_by_text("40 MiB are too much: the server has no room").wait_for()
+        chooser.set_input_files([tmp_path / "big.npz"])  # the same answer again
+        page.locator("button.zone:enabled").wait_for()
         assert not received
         assert not _HIT
         assert log.outside == []

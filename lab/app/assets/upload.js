@@ -1,8 +1,9 @@
 // A place to drop one or two files. They travel in pieces; nothing leaves the browser that is over the limit.
-const PIECE = 2 ** 20
+const PIECE = 2 ** 20, REFUSED = Symbol("the server refused the upload")
 
 export function render({model, el}) {
   let busy = false
+  let answered = () => {}
   const say = (sentence, wrong = false) => { says.textContent = sentence; says.classList.toggle("wrong", wrong) }
   const input = h("input", {type: "file", multiple: true, tabindex: "-1", "aria-label": "your own data",
     onchange: () => { take([...input.files]); input.value = "" }})
@@ -22,11 +23,14 @@ export function render({model, el}) {
     busy = true
     zone.disabled = true
     try {
+      const answer = new Promise((resolve) => { answered = () => stateOf(model).begun > state.begun && resolve() })
       model.send_msg({step: "begin", size})
+      await answer
       let sent = 0
       for (const [index, file] of files.entries()) {
         for (let from = 0; from === 0 || from < file.size; from += PIECE) {
           const piece = await file.slice(from, from + PIECE).arrayBuffer()
+          if (stateOf(model).refused) throw REFUSED
           model.send_msg({step: "piece", index, name: file.name, content: piece})
           sent += piece.byteLength
           if (size > PIECE) say(`Sending … ${Math.round(100 * sent / size)} %`)
@@ -34,7 +38,8 @@ export function render({model, el}) {
       }
       model.send_msg({step: "end"})
     } catch (error) {
-      say(`The file can't be read by the browser: ${error.message}`, true)
+      if (error === REFUSED) say(stateOf(model).says, true)
+      else say(`The file can't be read by the browser: ${error.message}`, true)
     }
     busy = false
     zone.disabled = false
@@ -52,6 +57,7 @@ export function render({model, el}) {
     formats.textContent = state.formats
     pad.clouds(state.clouds)
     say(state.says, state.wrong)
+    answered()
   })
 }
 
