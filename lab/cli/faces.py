@@ -60,6 +60,7 @@ def notebook(arguments: argparse.Namespace) -> int:
             continue  # yours may be in it
         _keep_apart(built)
         disk.write(built, jupytext.writes(jupytext.read(script), fmt="ipynb").encode())
+        _date(built, script)
         print(f"built {built}")
     if arguments.build_only:
         return 0
@@ -98,7 +99,14 @@ def notebooks() -> Path:
         if not copy.exists() or copy.stat().st_mtime < script.stat().st_mtime:
             _keep_apart(copy)
             disk.write(copy, script.read_bytes())
+            _date(copy, script)
     return folder
+
+
+def _date(made: Path, source: Path) -> None:
+    """Where the clock was set back, give a file the time of its source: it would be made again at each start."""
+    if made.stat().st_mtime < (time := source.stat().st_mtime):
+        os.utime(made, (time, time))
 
 
 def _keep_apart(path: Path) -> None:

@@ -229,7 +229,7 @@ class Index:
         if self._there() != _known(db):
             with transaction(db):
                 self._match(db)
-        settled = number is not None and now - changed > _COARSE
+        settled = number is not None and abs(now - changed) > _COARSE  # a clock that was set back shows changes too
         self._seen = (changed, number) if settled and number is not None else None
 
     def _match(self, db: sqlite3.Connection) -> None:

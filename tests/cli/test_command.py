@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 
 from lab import studies
-from lab.cli import main
+from lab.cli import faces, main
 from lab.cli import told as telling
 from lab.cli.commands import _number, _times
 
@@ -388,3 +388,18 @@ def test_a_users_file_is_read_with_float64_and_no_program_is_kept_beside_it(word
     assert cli.main(words) == 2
     assert asked[0] is False
     assert "mine.py" in capsys.readouterr().err
+
+
+def test_notebooks_are_built_once_although_the_clock_was_set_back(tmp_path, monkeypatch, capsys):
+    """A file made before its source, by the clock, would be set aside and made again at each start."""
+    pytest.importorskip("jupytext")
+    script = tmp_path / "a.py"
+    script.write_text("# %%\n1\n")
+    later = script.stat().st_mtime + 366 * 24 * 3600
+    os.utime(script, (later, later))
+    monkeypatch.setattr(faces, "notebooks", lambda: tmp_path)
+    for said in (True, False):
+        assert main(["notebook", "--build-only"]) == 0
+        assert ("built" in capsys.readouterr().out) is said
+    assert {path.name for path in tmp_path.iterdir()} >= {"a.py", "a.ipynb"}
+    assert not list(tmp_path.glob("*.before*"))

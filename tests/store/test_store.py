@@ -15,7 +15,7 @@ import xarray as xr
 from samples import assert_same, files_of, recipe, result
 
 from lab.disk import processes
-from lab.store import Store, files, pack, unpack
+from lab.store import Store, files, index, pack, unpack
 from lab.store import store as store_module
 
 # ---- keys ----------------------------------------------------------------------------------------------------------
@@ -280,6 +280,20 @@ def test_a_huge_cell_is_kept_in_parts(tmp_path, monkeypatch):
 def test_values_of_no_known_type_are_refused(tmp_path):
     with pytest.raises(ValueError, match="x holds values of type"):
         files.write(tmp_path / "x", xr.Dataset({"x": ("i", np.zeros(2, "V4"))}), {})
+
+
+def test_a_clock_that_was_set_back_does_not_compare_all_batches_at_each_look(store, monkeypatch):
+    store.commit(["a"], xr.Dataset({"x": ("cell", [1.0])}))
+    later = time.time() + 366 * 24 * 3600
+    os.utime(store.folder / "batches", (later, later))
+    looked, there = [], index.Index._there
+    monkeypatch.setattr(index.Index, "_there", lambda self: looked.append(1) or there(self))
+    again = Store(store.folder)
+    for _ in range(3):
+        assert again.read(["a"]).x.item() == 1.0
+    assert len(looked) == 1
+    store.commit(["b"], xr.Dataset({"x": ("cell", [2.0])}))
+    assert again.read(["b"]).x.item() == 2.0
 
 
 def test_a_run_that_is_made_again_is_read_although_the_clock_was_set_back(store, monkeypatch):

@@ -1,15 +1,19 @@
 """Studies of installed packages and of a user's files: one that is broken is told, and everything else goes on."""
 
+import io
 import subprocess
 import sys
 import warnings
 from importlib.metadata import entry_points
+from types import SimpleNamespace
 
 import pytest
+from waiting import wait
 
 from lab import studies
 from lab.cli import main
 from lab.inputs import LeftOut
+from lab.studies import SparseOT
 from lab.studies.contract import registry
 
 STUDY = """
@@ -90,6 +94,22 @@ def test_a_broken_plugin_is_told_and_left_out(plugins):
         assert why in sentence
         assert "\n" not in sentence
         assert len(sentence) <= 300
+
+
+def test_a_plugin_that_hangs_is_named_while_it_does(monkeypatch):
+    """Its import may end by itself, or by Ctrl-C: this one ends when the report is there."""
+    told = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", told)
+    monkeypatch.setattr(registry, "_SLOW", 0.001)
+    monkeypatch.setattr(registry, "_found", {})
+
+    def load():
+        wait(lambda: "has been importing for" in told.getvalue())
+        return SparseOT
+
+    registry._add(SimpleNamespace(name="slow", value="slow:Slow", dist=SimpleNamespace(name="slow-lab"), load=load), ())
+    assert told.getvalue().startswith("the entry point slow of the package slow-lab has been importing for 0.001 s: ")
+    assert registry._found == {SparseOT.slug: SparseOT}
 
 
 @pytest.mark.slow

@@ -3,8 +3,10 @@
 import importlib.util
 import pkgutil
 import sys
+import threading
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cache
 from hashlib import sha256
@@ -26,6 +28,7 @@ from .study import Study
 _STUDIES = Path(__file__).parents[1]
 _ROOMS = ("contract", "draw", "vocabulary")  # beside the folders of the fields
 _found: dict[str, type[Study]] = {}
+_SLOW = 10.0  # seconds after which the import of another package's study is reported
 _scanned = False
 
 
@@ -362,8 +365,10 @@ def plugins() -> list[EntryPoint]:
 def _add(point: EntryPoint, mine: Collection[str]) -> None:
     """Add the study of an installed package, which one of ``mine`` replaces; one that can't be used is told, and the lab goes
     on without it."""
+    of = f" of the package {point.dist.name}" if point.dist else ""
     try:
-        study = point.load()
+        with _watched(f"the entry point {cut(point.name, 40)}{of}"):
+            study = point.load()
         if not (isinstance(study, type) and issubclass(study, Study)):
             raise ValueError(f"{point.value} is no class derived from lab.studies.Study")
         if study.slug in mine:
@@ -374,9 +379,25 @@ def _add(point: EntryPoint, mine: Collection[str]) -> None:
         register(study)
     except (Exception, SystemExit) as problem:
         why = str(problem) if type(problem) is ValueError else f"{type(problem).__name__}: {problem}"
-        of = f" of the package {point.dist.name}" if point.dist else ""
         told = f"the study of the entry point {cut(point.name, 40)}{of} is left out: {why}"
         warnings.warn(cut(told, SENTENCE), LeftOut, stacklevel=2)
+
+
+@contextmanager
+def _watched(what: str) -> Iterator[None]:
+    """Report on standard error where an import takes long: a package may hang there, and nobody would know which."""
+
+    def report() -> None:
+        told = f"{what} has been importing for {_SLOW:g} s: wait, or end with Ctrl-C and uninstall the package"
+        print(cut(told, SENTENCE), file=sys.stderr, flush=True)
+
+    timer = threading.Timer(_SLOW, report)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _studies_in(module: object) -> list[type[Study]]:
