@@ -1,6 +1,6 @@
 """A click in a picture, or a drag of a point in it, sets the parameters that the picture says it sets."""
 
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,7 @@ Gradual = load_file(Path(__file__).with_name("gradual.py"))[0]
 
 
 def settled(session):
-    until = time.monotonic() + 20
-    while session.busy and time.monotonic() < until:
-        time.sleep(0.005)
-    assert not session.busy
+    wait(lambda: not session.busy)
 
 
 @pytest.fixture
@@ -159,9 +156,10 @@ def test_a_hand_drags_a_point_and_the_result_follows_before_it_lets_go():
         return StudyPage(made[-1])
 
     with open_page(app) as (page, log):
+        poll = partial(page.wait_for_timeout, 20)
         canvas = page.locator(".bk-Figure").first
         canvas.wait_for(state="visible")
-        wait(lambda: page.wait_for_timeout(50) or (made and made[-1].result is not None and not made[-1].busy))
+        wait(lambda: made and made[-1].result is not None and not made[-1].busy, poll)
         session, figure = made[-1], _place(page)
         page.evaluate(_WATCH)
         x, y = figure(0.0, 0.0)
@@ -170,14 +168,14 @@ def test_a_hand_drags_a_point_and_the_result_follows_before_it_lets_go():
         for step in range(1, 5):
             before = session.result
             page.mouse.move(*figure(0.2 * step, 0.05 * step))
-            wait(lambda before=before: page.wait_for_timeout(30) or session.result is not before)  # while it is dragged
+            wait(lambda before=before: session.result is not before, poll)  # while it is dragged
         page.mouse.move(*figure(1.2, 0.4))
         page.mouse.up()
-        wait(lambda: page.wait_for_timeout(30) or abs(np.log10(session.study.gamma) - 1.2) < 0.004)  # half a pixel
-        wait(lambda: page.wait_for_timeout(30) or not session.busy)
+        wait(lambda: abs(np.log10(session.study.gamma) - 1.2) < 0.004, poll)  # half a pixel
+        wait(lambda: not session.busy, poll)
         assert float(session.result.total) / Mass.a == pytest.approx(session.study.gamma, rel=1e-4)
         there = (pytest.approx(np.log10(session.study.gamma), abs=1e-4), pytest.approx(0, abs=1e-6))
-        wait(lambda: page.wait_for_timeout(50) or tuple(page.evaluate(_GRIP)) == there)  # and it lies on its line again
+        wait(lambda: tuple(page.evaluate(_GRIP)) == there, poll)  # and it lies on its line again
         assert page.evaluate("window.jerks") == 0  # new results leave the axes where they are
         assert not log.wrong
 

@@ -1,13 +1,13 @@
 """Who computes when: by priority, beside what compiles, with reports that come in time."""
 
+import itertools
 import threading
-import time
 from types import SimpleNamespace
 from unittest import mock
 
 import jax
 import pytest
-from waiting import wait
+from waiting import LIMIT, wait
 
 from lab.app import runner, turns
 from lab.app.runner import RUN, SWEEP, Abandoned, Lane, Runner, Turn
@@ -254,21 +254,19 @@ def test_a_run_overtakes_what_stands_behind_runs():
 
     def sweep(report):
         began.set()
-        assert go.wait(5)  # no report for long, as while it compiles
+        assert go.wait(LIMIT)  # no report for long, as while it compiles
         report(Progress(1, 2, {}, None, 0.0))
         reports.append(finished.is_set())
 
     def run(report):
         go.set()
-        time.sleep(0.2)  # the sweep has come to its report
+        wait(lambda: any(not turn.run for turn in runner._device._waiting))  # the sweep waits at its report
         finished.set()
 
     behind.submit(sweep)
-    assert began.wait(5)
+    assert began.wait(LIMIT)
     one.submit(run)
-    until = time.monotonic() + 5
-    while not reports and time.monotonic() < until:
-        time.sleep(0.005)
+    wait(lambda: reports)
     assert reports == [True]
 
 
@@ -277,32 +275,30 @@ def test_a_long_run_of_one_page_lets_another_page_through():
     reached, finished = threading.Event(), threading.Event()
 
     def long(report):
-        for i in range(10_000):
-            time.sleep(0.002)
+        for i in itertools.count():
             reached.set()
             report(Progress(i, 10_000, {}, None, 0.0))
 
     one.submit(long)
-    assert reached.wait(5)
+    assert reached.wait(LIMIT)
     other.submit(lambda report: 42, done=lambda answer: finished.set())
-    assert finished.wait(1)
+    assert finished.wait(LIMIT)
     assert one.busy
     one.abandon()
 
 
-def test_progress_comes_at_ten_hertz():
-    told, finished = [], threading.Event()
-    runner = Runner(lambda call: call())
+def test_progress_comes_at_ten_hertz(monkeypatch):
+    shown, finished, now = [], threading.Event(), [0.0]
+    monkeypatch.setattr(runner, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def work(report):
-        until, i = time.monotonic() + 0.55, 0
-        while time.monotonic() < until:
-            time.sleep(0.001)
-            report(Progress(i := i + 1, 1000, {}, None, 0.0))
+        for i in range(1, 56):  # a report every 1/64 s, which floating point represents exactly
+            now[0] = i / 64
+            report(Progress(i, 1000, {}, None, 0.0))
 
-    runner.submit(work, progress=told.append, done=lambda answer: finished.set())
-    assert finished.wait(5)
-    assert 3 <= len(told) <= 7
+    direct().submit(work, progress=lambda at: shown.append(at.iteration), done=lambda answer: finished.set())
+    assert finished.wait(LIMIT)
+    assert shown == [7, 14, 21, 28, 35, 42, 49]  # 7/64 s is the first multiple of 1/64 s above 0.1 s
 
 
 def test_what_is_drawn_waits_for_a_browser_that_has_left(monkeypatch):

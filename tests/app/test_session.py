@@ -2,13 +2,12 @@
 
 import json
 import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from waiting import wait
+from waiting import LIMIT, wait
 
 from lab import datasets
 from lab.app import calm, controls, runner
@@ -66,6 +65,26 @@ def test_a_long_run_of_a_file_of_ones_own_is_computed_in_the_background_process(
     assert float(session.result.total) == pytest.approx(2.5, abs=1e-5)
 
 
+@pytest.fixture
+def jobs(monkeypatch):
+    """Jobs submitted since the test began whose thread has not ended, as ``jobs()``."""
+    submit, run, submitted, ended = runner.Runner.submit, runner.Runner._run, [], []
+
+    def counted(self, work, **calls):
+        submitted.append(work)
+        return submit(self, work, **calls)
+
+    def runs(self, job):
+        try:
+            run(self, job)
+        finally:
+            ended.append(job)
+
+    monkeypatch.setattr(runner.Runner, "submit", counted)
+    monkeypatch.setattr(runner.Runner, "_run", runs)
+    return lambda: len(submitted) - len(ended)
+
+
 def test_nothing_runs_before_start():
     made = Session(Gradual)
     made.set(gamma=2.0)
@@ -73,12 +92,12 @@ def test_nothing_runs_before_start():
 
 
 def test_for_a_browser_that_is_on_its_way_nothing_is_computed_but_what_is_held_is_shown(
-    compiled, monkeypatch, tmp_path
+    compiled, jobs, monkeypatch, tmp_path
 ):
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
     made = Session(Gradual)
     made.prepare()
-    time.sleep(0.3)
+    wait(lambda: made._held)  # the run has ended, and waits for a browser
     assert made.busy
     assert made.result is None
     made.start()
@@ -92,8 +111,9 @@ def test_for_a_browser_that_is_on_its_way_nothing_is_computed_but_what_is_held_i
     settled(other)
     assert other.from_store
     other.set(gamma=2.0)
-    time.sleep(0.3)
+    wait(lambda: other._held)
     assert other.busy
+    assert float(other.result.total) == pytest.approx(1.0, abs=1e-5)
     other.start()
     settled(other)
     assert float(other.result.total) == pytest.approx(2.0, abs=1e-5)
@@ -101,7 +121,7 @@ def test_for_a_browser_that_is_on_its_way_nothing_is_computed_but_what_is_held_i
     left.prepare()
     left.set(gamma=2.5)
     left.close()
-    time.sleep(0.1)
+    wait(lambda: not jobs())
     assert left.result is None or float(left.result.total) == pytest.approx(1.0, abs=1e-5)
 
 
@@ -209,8 +229,7 @@ def test_dragged_points_are_data_of_their_own(session):
 
 def test_stop_keeps_the_best_so_far(session):
     session.set(rate=0.001, gamma=5.0, slow=True)
-    while session.progress is None:
-        time.sleep(0.005)
+    wait(lambda: session.progress is not None)
     at = session.progress.iteration
     session.stop()
     settled(session)
@@ -272,9 +291,7 @@ def test_sweeps_are_computed_once_and_do_not_depend_on_what_they_sweep(session):
     picture, got = Gradual.pictures.against_gamma, []
     calls = {"progress": lambda p: None, "done": got.append, "failed": got.append}
     assert session.sweep(picture, wait=0.0, calls=calls) is None
-    until = time.monotonic() + 20
-    while not got and time.monotonic() < until:
-        time.sleep(0.005)
+    wait(lambda: got)
     np.testing.assert_allclose(got[0].total, [0.1, 1.0, 10.0], rtol=1e-4)
     session.set(gamma=7.0)
     settled(session)
@@ -318,8 +335,11 @@ def test_a_sweep_on_points_that_were_dragged_is_not_kept(session):
 def test_what_may_be_kept_is_looked_for_and_not_said_to_compile(session, gate, monkeypatch):
     read, compute = session._read, Gradual.compute
     monkeypatch.setattr(session, "_read", lambda key: read(key) if gate.wait(20) else None)
+    computing = threading.Event()
     monkeypatch.setattr(
-        Gradual, "compute", staticmethod(lambda *given, **named: time.sleep(0.3) or compute(*given, **named))
+        Gradual,
+        "compute",
+        staticmethod(lambda *given, **named: computing.wait(LIMIT) and compute(*given, **named)),
     )
     session._look = True
     session.set(gamma=3.0)
@@ -327,6 +347,7 @@ def test_what_may_be_kept_is_looked_for_and_not_said_to_compile(session, gate, m
     assert controls.words(session) == "Looking for what is kept"
     gate.set()
     wait(lambda: session.stage in ("running", "compiling"))
+    computing.set()
     settled(session)
     assert session.fresh
 

@@ -209,15 +209,14 @@ def ended(pid):
 
 
 KILLED = """
-import signal, threading, time
+import signal, sys, threading
 from pathlib import Path
 from lab.datasets import isolated
+sys.path.append(sys.argv[1])
+from waiting import wait
 threading.Thread(target=isolated.call, args=(signal.pause, ()), daemon=True).start()
-while isolated._template.process is None:
-    time.sleep(0.01)
-pid = isolated._template.process.pid
-while not (children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
-    time.sleep(0.01)
+pid = wait(lambda: isolated._template.process).pid
+children = wait(lambda: Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 print(pid, *children, flush=True)
 signal.pause()
 """
@@ -227,7 +226,9 @@ signal.pause()
 @forks
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_its_processes_end_with_the_one_that_reads(how):
-    reads = subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True)
+    reads = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(Path(__file__).parents[1])], stdout=subprocess.PIPE, text=True
+    )
     assert reads.stdout
     pids = reads.stdout.readline().split()
     assert len(pids) == 2

@@ -1,13 +1,13 @@
 """What is remembered is bounded, forgets the oldest first, and is computed once by however many threads."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from waiting import wait
 
 from lab.numerics import Remembered
 
@@ -95,7 +95,7 @@ def test_threads_that_ask_for_one_key_compute_it_once():
 
     def slow():
         made.append(threading.get_ident())
-        time.sleep(0.05)
+        wait(lambda: kept._making["a"].threads == 8)
         return object()
 
     with ThreadPoolExecutor(8) as pool:
@@ -110,8 +110,8 @@ def test_threads_that_wait_for_one_that_fails_compute_it_themselves():
 
     def first_fails():
         made.append(1)
-        time.sleep(0.02)
         if len(made) == 1:
+            wait(lambda: kept._making["a"].threads == 4)
             raise ValueError("the first")
         return 7
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -85,24 +86,28 @@ def test_killed_at_any_moment(tmp_path):
 
 
 ASKING = """
-import os, sys, threading, time
+import os, sys, threading
 from pathlib import Path
-sys.path.insert(0, sys.argv[3])
+sys.path[:0] = sys.argv[3:]
 from samples import recipe, result
 from lab.store import Store
+from waiting import wait
 
 store, counted = Store(Path(sys.argv[1])), Path(sys.argv[2])
+asked = counted.with_name("asked")
 print("ready", flush=True)
 sys.stdin.readline()
 
 def make(k):
     with open(counted, "a") as file:
         file.write(f"{k}\\n")
-    time.sleep(0.1)
+    wait(lambda: asked.read_text().split().count(str(k)) == 6)  # every thread of the three processes
     return result(k)
 
 def ask():
     for k in range(8):
+        with open(asked, "a") as file:
+            file.write(f"{k}\\n")
         assert store.fetch(recipe(k), lambda: make(k)).identical(result(k))
 
 threads = [threading.Thread(target=ask) for _ in range(2)]
@@ -114,7 +119,7 @@ threads = [threading.Thread(target=ask) for _ in range(2)]
 @pytest.mark.slow
 def test_three_processes_compute_each_run_once(tmp_path):
     store, counted = tmp_path / "store", tmp_path / "counted"
-    command = python(ASKING, store, counted, __file__.rpartition("/")[0])
+    command = python(ASKING, store, counted, *Path(__file__).parents[:2])
     asking = [subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-1, text=True) for _ in range(3)]
     for process in asking:
         assert process.stdout
@@ -134,14 +139,14 @@ def test_three_processes_compute_each_run_once(tmp_path):
 @pytest.mark.slow
 def test_the_run_of_a_killed_process_is_taken_over(tmp_path):
     code = """
-    import sys, time
+    import sys
     from pathlib import Path
     from lab.store import Store
     with Store(Path(sys.argv[1])).claim(["a", "b"]):
         print("claimed", flush=True)
-        time.sleep(60)
+        sys.stdin.read()
     """
-    process = subprocess.Popen(python(code, tmp_path), stdout=-1, text=True)
+    process = subprocess.Popen(python(code, tmp_path), stdin=-1, stdout=-1, text=True)
     assert process.stdout
     assert process.stdout.readline() == "claimed\n"
     store = Store(tmp_path)

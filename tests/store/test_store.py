@@ -4,7 +4,6 @@ import json
 import os
 import sqlite3
 import threading
-import time
 import zipfile
 from datetime import datetime
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from samples import assert_same, files_of, recipe, result
+from waiting import wait
 
 from lab.disk import processes
 from lab.store import Store, files, index, pack, unpack
@@ -168,13 +168,19 @@ def test_entries_and_removal(store):
 # ---- once ----------------------------------------------------------------------------------------------------------
 
 
-def test_equal_requests_of_threads_compute_once(store):
-    counted, results = [], []
+def test_equal_requests_of_threads_compute_once(store, monkeypatch):
+    counted, results, waiting, wait_for = [], [], set(), store.wait
+
+    def waits(*given):
+        waiting.add(threading.get_ident())
+        return wait_for(*given)
 
     def make():
         counted.append(1)
-        time.sleep(0.3)
+        wait(lambda: len(waiting) == 5)
         return result()
+
+    monkeypatch.setattr(store, "wait", waits)
 
     threads = [threading.Thread(target=lambda: results.append(store.fetch(recipe(), make))) for _ in range(6)]
     [t.start() for t in threads]
@@ -215,7 +221,7 @@ def test_waiting_ends_when_no_longer_wanted(store):
 @pytest.mark.parametrize("ahead", [0.0, 1e7])
 def test_claims_elsewhere_end_by_silence_as_the_observer_hears_it(store, monkeypatch, ahead):
     """The clock of a host that died may have been months ahead."""
-    now = time.monotonic()
+    now = 1000.0
     monkeypatch.setattr(processes, "time", SimpleNamespace(monotonic=lambda: now))
     with store.claim(["a"]):
         for later, beat, free in ((0, 1, set()), (50, 2, set()), (50, 2, set()), (11, 2, {"a"})):
@@ -228,11 +234,15 @@ def test_claims_elsewhere_end_by_silence_as_the_observer_hears_it(store, monkeyp
         assert db.execute("select * from owners").fetchall() == []
 
 
+def owners(store):
+    return store._index.ask(lambda db: db.execute("select * from owners").fetchall())
+
+
 def test_a_long_claim_lives_on_and_survives_a_new_index(store, monkeypatch):
     monkeypatch.setattr(processes, "BEAT", 0.05)
     with store.claim(["a"]):
         os.remove(store.folder / "index.sqlite")
-        time.sleep(0.4)
+        wait(lambda: owners(store))  # the next sign of life writes it into the new index
         with Store(store.folder).claim(["a"]) as claim:
             assert claim.others == {"a"}
 
