@@ -162,7 +162,7 @@ def test_the_line_goes_ahead_of_the_run_in_the_browser():
         page.locator("h3", has_text=card.picture.title).scroll_into_view_if_needed()
         wait(lambda: page.wait_for_timeout(20) or card._here.line)
         page.wait_for_timeout(500)
-        seconds = page.evaluate(
+        places = page.evaluate(
             """(id) => {
               const find = (root) => {
                 for (const each of root.querySelectorAll("*")) {
@@ -173,14 +173,12 @@ def test_the_line_goes_ahead_of_the_run_in_the_browser():
               }
               const range = find(document), line = Bokeh.documents[0].get_model_by_id(id), before = line.location
               range.value = 900
-              const began = performance.now()
               range.dispatchEvent(new Event("input", {bubbles: true}))
-              return [performance.now() - began, before, line.location]
+              return [before, line.location]  // in one turn of the browser, which hears nothing of the server meanwhile
             }""",
             card._here.line,
         )
-        assert seconds[2] > 10 > seconds[1]  # moved, before any word from the server
-        assert seconds[0] < 500  # milliseconds, of a machine that does more
+        assert places[1] > 10 > places[0]
         wait(lambda: page.wait_for_timeout(20) or (made[-1].session.fresh and not made[-1].session.rough))
         page.keyboard.press("g")
         wait(lambda: page.wait_for_timeout(20) or made[-1].session.ghost is not None)

@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -409,10 +408,7 @@ def test_a_page_that_was_closed_is_let_go_of(visit, process, path):
     for tab in ("Measure", "Take along"):
         seen.page.get_by_role("tab", name=tab).click()
     seen.context.close()
-    until = time.monotonic() + 30
-    while held(process) and time.monotonic() < until:
-        time.sleep(0.2)
-    assert held(process) == 0
+    wait(lambda: held(process) == 0)
 
 
 def held(process):

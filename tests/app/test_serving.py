@@ -18,6 +18,7 @@ import pytest
 from bokeh.util.token import get_token_payload
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.web import create_signed_value
+from waiting import wait
 
 from lab import studies
 from lab.app import faults, gate, limits, login
@@ -51,15 +52,14 @@ def serving(token: str | None = TOKEN, pages: int = 3, log=None, **more):
         port = free.getsockname()[1]
     given = json.dumps({"port": port, "token": token, "pages": pages, **more})
     process = subprocess.Popen([sys.executable, "-c", SERVE, given], env=os.environ.copy(), stderr=log)
+
+    def listens() -> bool:
+        assert process.poll() is None
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
     try:
-        until = time.monotonic() + 90
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert process.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.1)
+        wait(listens)
         yield port
     finally:
         process.kill()
@@ -239,10 +239,7 @@ def test_a_connection_belongs_to_a_page(door):
         assert shown(made_up) == "403", made_up
     assert shown(token, "http://evil.com") == "403"
     assert [shown(token) for _ in range(4)] == ["101"] * 4
-    until = time.monotonic() + 20
-    while shown(token) != "429":  # once the four are with their page
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    wait(lambda: shown(token) == "429")  # once the four are with their page
     for query in ("bokeh-token=x", f"bokeh-token={token}", "bokeh-session-id=x"):
         assert ask(door, f"/sparse-ot?{query}").status == 400
     for connection in held:

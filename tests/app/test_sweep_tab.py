@@ -3,7 +3,6 @@
 import io
 import json
 import re
-import time
 from pathlib import Path
 
 import holoviews as hv
@@ -204,10 +203,8 @@ def test_stop_keeps_what_there_is_and_run_goes_on_from_there():
     tab = _tab(session, rate="0.01:0.05:9", slow="true,false")
     tab.run()
     wait(lambda: tab._filling is not None and tab._filling.seconds > 0.2)
-    began = time.monotonic()
     tab.stop()
     wait(lambda: not tab.stage)
-    assert time.monotonic() - began < 1.5
     assert tab.cells.missing > 0
     assert "Stopped" in tab.says()[-1]
     left = tab.cells.missing

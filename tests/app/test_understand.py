@@ -317,10 +317,8 @@ def test_it_is_used_by_keys_alone():
         page.locator(".rail .curve").wait_for()
         page.wait_for_timeout(1500)  # the curve
         page.mouse.click(5, 5)
-        began = page.evaluate("performance.now()")
         page.keyboard.press("ArrowRight")
         assert value.inner_text() != "γ = 1"  # the browser says so at once
-        assert page.evaluate("performance.now()") - began < 1000
         wait(lambda: page.wait_for_timeout(20) or session.study.gamma > 1)
         page.keyboard.press("Control+z")
         wait(lambda: page.wait_for_timeout(20) or session.study.gamma == 1)

@@ -6,7 +6,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 import zipfile
 
 import numpy as np
@@ -47,11 +46,8 @@ def refused(capsys, *words: str) -> str:
 
 
 @pytest.mark.slow
-def test_help_is_quick():
-    began = time.perf_counter()
-    for _ in range(5):
-        assert "lab COMMAND" in lab("--help").stdout
-    assert (time.perf_counter() - began) / 5 < 1.0  # about 0.05 s when the machine is quiet
+def test_help_imports_no_numerics():
+    assert "lab COMMAND" in lab("--help").stdout
     modules = lab("--help", env={"PYTHONPROFILEIMPORTTIME": "1", "PATH": ""}).stderr
     assert "jax" not in modules
     assert "numpy" not in modules

@@ -164,21 +164,19 @@ def test_many_small_runs_are_kept_by_few_commits(store):
 
 ASKER = """
 import sys
-import time
 from toy import Slow
 from lab.home import start
 from test_along import POWERS
+from waiting import wait
 start()
 for face in sys.argv[1:]:
     if face == "page":
         from lab.app.session import Session
         got, session = [], Session(Slow)
         session.start()
-        while session.busy:
-            time.sleep(0.01)
+        wait(lambda: not session.busy)
         session.sweep(POWERS, wait=0.0, calls={"progress": lambda at: None, "done": got.append, "failed": got.append})
-        while not got:
-            time.sleep(0.01)
+        wait(lambda: got)
         print(got[0].norm.values.tolist())
     else:
         print(Slow().picture_result(POWERS).norm.values.tolist())
@@ -188,7 +186,7 @@ for face in sys.argv[1:]:
 @pytest.mark.slow
 @pytest.mark.parametrize("first", ["study", "page"])
 def test_what_one_process_computed_costs_another_nothing(store, tmp_path, monkeypatch, first):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, Path(__file__).parents[:2])))
 
     def asked(*faces):
         done = subprocess.run([sys.executable, "-c", ASKER, *faces], capture_output=True, text=True, timeout=120)

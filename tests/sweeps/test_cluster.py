@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import dask
@@ -257,9 +256,7 @@ def test_a_scheduler_that_is_gone_is_told(store, scheduler, monkeypatch):
             process.kill()
 
     try:
-        began = time.monotonic()
         refusal = said(lambda: sweep(Slow, report=report, store=store, on=address, power=range(1, 31)))
-        assert time.monotonic() - began < 40
     finally:
         worker.send_signal(signal.SIGTERM)
         worker.wait(30)

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from toy import Slow, Toy, agree, computed, one_by_one
+from waiting import wait
 
 import lab
 from lab.store import Store
@@ -376,9 +376,9 @@ def test_kill_and_resume(store, tmp_path, monkeypatch):
     for _ in range(3):
         process = subprocess.Popen([sys.executable, "-c", KILLED, str(store.folder)])
         before = len(store.held(keys))
-        while len(store.held(keys)) <= before and process.poll() is None:
-            time.sleep(0.02)
-        time.sleep(rng.uniform(0, 0.4))
+        wait(lambda past=before, sweeps=process: len(store.held(keys)) > past or sweeps.poll() is not None)
+        begun = len(computed(tmp_path)) + rng.integers(4)
+        wait(lambda begun=begun, sweeps=process: len(computed(tmp_path)) >= begun or sweeps.poll() is not None)
         process.kill()
         process.wait()
     held = store.held(keys)
