@@ -21,7 +21,6 @@ LEFT = {
     "app/test_here.py": 1,
     "app/test_lit.py": 3,
     "app/test_page.py": 8,
-    "app/test_panel_serve.py": 3,
     "app/test_player.py": 2,
     "app/test_serving.py": 1,
     "app/test_share.py": 2,

@@ -7,13 +7,13 @@ import re
 import signal
 import socket
 import subprocess
-import time
 import urllib.request
 from pathlib import Path
 from sysconfig import get_path
 
 import pytest
 from tornado.websocket import websocket_connect
+from waiting import wait
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +36,12 @@ async def drawn(port: int) -> str:
     return content
 
 
+def listens(process: subprocess.Popen, port: int) -> bool:
+    assert process.poll() is None
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.mark.parametrize(("words", "several"), [([], False), (["--num-procs", "2"], True)])
 def test_pages_come_from_one_process(words, several, tmp_path):
     with socket.socket() as free:
@@ -46,12 +52,7 @@ def test_pages_come_from_one_process(words, several, tmp_path):
     env = os.environ | {"LAB_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, cwd=ROOT, env=env, start_new_session=True, stderr=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
+        wait(lambda: listens(process, port))
         said = asyncio.run(drawn(port))
         assert ("by several processes, since" in said) is several
         assert ("most sources that a target may receive from" in said) is not several
