@@ -327,8 +327,10 @@ def train(
     prior = jnp.full(k, 1 / k, x.dtype) if prior is None else jnp.asarray(prior, x.dtype)
     if prior.shape != (k,):
         raise ValueError(f"the prior has shape {prior.shape}, but {k} clusters need shape ({k},)")
-    if not isinstance(prior, Tracer) and not ((prior > 0).all() and abs(float(prior.sum()) - 1) <= 1e-6):
-        raise ValueError(f"the prior sums to {float(prior.sum()):g}, but it must be positive and sum to 1")
+    if not isinstance(prior, Tracer) and not (
+        (np.asarray(prior) > 0).all() and abs(float(np.asarray(prior).sum()) - 1) <= 1e-6
+    ):
+        raise ValueError(f"the prior sums to {float(np.asarray(prior).sum()):g}, but it must be positive and sum to 1")
     x, prior, settings = refuse_derivative(
         (x, prior, settings), "a training has no derivative: its pseudo-labels jump with k-means (lab.clustering.train)"
     )

@@ -320,7 +320,7 @@ def penalty(
         >>> round(float(ode.penalty("SR", steps, limit=1.0)), 6), float(ode.penalty("vanilla", steps))
         (2.0, 0.0)
     """
-    if not isinstance(strength, Tracer) and not jnp.asarray(strength) >= 0:
+    if not isinstance(strength, Tracer) and not np.asarray(strength) >= 0:
         raise ValueError(f"strength = {strength}, but it must not be negative: what is stiff would be sought")
     limit = arguments.real("limit", limit, (), low=0, strict=True)
     if kind == "local":

@@ -120,7 +120,7 @@ def cost(
         ValueError: shapes that do not fit, values that are not finite, negative weights, or labels that ``between`` lacks.
     """
     for name, given, size in (("labels", labels, between.shape[0]), ("others", others, between.shape[1])):
-        if not isinstance(given, Tracer) and ((given < 0) | (given >= size)).any():
+        if not isinstance(given, Tracer) and ((np.asarray(given) < 0) | (np.asarray(given) >= size)).any():
             raise ValueError(
                 f"{name} must be from 0 to {size - 1}, the classes of between, which has shape {between.shape}"
             )
@@ -230,8 +230,12 @@ def mixture(
 
 
 def _check_total(name: str, mass: Array) -> None:
-    if not isinstance(mass, Tracer) and abs(float(mass.sum()) - 1) > max(1e-6, 10 * float(jnp.finfo(mass.dtype).eps)):
-        raise ValueError(f"{name} sums to {float(mass.sum()):.9g}, but it must sum to 1: divide it by its sum")
+    if not isinstance(mass, Tracer) and abs(float(np.asarray(mass).sum()) - 1) > max(
+        1e-6, 10 * float(jnp.finfo(mass.dtype).eps)
+    ):
+        raise ValueError(
+            f"{name} sums to {float(np.asarray(mass).sum()):.9g}, but it must sum to 1: divide it by its sum"
+        )
 
 
 @jit

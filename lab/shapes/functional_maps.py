@@ -220,7 +220,7 @@ def dirichlet(v: Float[Array, "n d"], ends: Int[Array, "e 2"], weights: Float[Ar
     Args:
         ends, weights: of L, ``-L_ij`` for each pair once: ``learning_data``.
     """
-    if not isinstance(ends, Tracer) and ((ends < 0) | (ends >= v.shape[0])).any():
+    if not isinstance(ends, Tracer) and ((np.asarray(ends) < 0) | (np.asarray(ends) >= v.shape[0])).any():
         raise ValueError(f"ends must be vertices from 0 to {v.shape[0] - 1}")
     return (weights[:, None] * (v[ends[:, 0]] - v[ends[:, 1]]) ** 2).sum() / v.shape[1]
 

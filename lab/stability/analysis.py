@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -180,7 +181,7 @@ def analyze(
     """
     operator = hessian(loss, params, *data, only=only, chunk=chunk)
     value, slope = operator.loss(), operator.gradient()
-    if not isinstance(value, Tracer) and not bool(jnp.isfinite(value)):
+    if not isinstance(value, Tracer) and not np.isfinite(value):
         raise ValueError(
             f"the loss is {value} at these parameters: there is no Hessian to look at; train with a smaller step"
         )

@@ -31,7 +31,8 @@ class Case:
             (masses, for example, whose total stays).
         step: of the central differences.
         tolerance: of the derivative along a direction, relative to its size.
-        compiled: whether one program serves all inputs: for functions whose operations take long to compile one by one.
+        compiled: one program serves all inputs, which is compiled sooner than the operations one by one. False for a function
+            that needs the values of its inputs.
     """
 
     make: Callable[[np.random.Generator], tuple[Callable[..., Any], dict[str, Any]]]
@@ -40,7 +41,7 @@ class Case:
     moves: Mapping[str, Callable[[np.ndarray], np.ndarray]] = field(default_factory=dict)
     step: float = 1e-5
     tolerance: float = 1e-5
-    compiled: bool = False
+    compiled: bool = True
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def of_images(make, gradient=("pixels", "x", "sigma", "tau"), tolerance=2e-5):
 
         return run, inputs(rng) | ({"tau": 1.3} if "tau" in gradient else {})
 
-    return Entry((Case(case, gradient, tolerance=tolerance, compiled=True),))
+    return Entry((Case(case, gradient, tolerance=tolerance),))
 
 
 def wiener(rng):

@@ -49,7 +49,7 @@ def operators(make):
 
         return all_of, {"values": values, "x": rng.normal(size=sizes[0]), "y": rng.normal(size=sizes[1])}
 
-    return Entry((Case(case, gradient=("values", "x", "y"), tolerance=2e-5, compiled=True),))
+    return Entry((Case(case, gradient=("values", "x", "y"), tolerance=2e-5),))
 
 
 def of_image(operator):
@@ -76,7 +76,7 @@ def solver(make, gradient=("y", "noise", "weights"), start=0.1, tolerance=3e-5, 
         }
         return run, fixed | settings
 
-    return Entry((Case(case, gradient=(*gradient, *settings), tolerance=tolerance, compiled=True),))
+    return Entry((Case(case, gradient=(*gradient, *settings), tolerance=tolerance),))
 
 
 def problem(rng):
@@ -335,14 +335,13 @@ TABLE = {
         decay=0.2,
     ),
     "Flair": solver(lambda **s: inverse.Flair(steps=3, **s), ("y", "weights"), c=0.3, t_min=0.2, adjust_scale=0.7),
-    "Flair.sgd": Entry((Case(clipped, ("y", "c", "data_rate"), compiled=True),)),
+    "Flair.sgd": Entry((Case(clipped, ("y", "c", "data_rate")),)),
     "MBIR": Entry(
         (
             Case(
                 volume_solver,
                 ("y", "gain", "lam", "rho", "sigma_min", "sigma_max", "snr"),
                 tolerance=3e-5,
-                compiled=True,
             ),
         )
     ),

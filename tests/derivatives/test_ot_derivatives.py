@@ -97,9 +97,9 @@ FIXED = {"a": balanced, "b": balanced}
 TABLE = {
     "solve": Entry(
         (
-            Case(solve, ("cost", "a", "b", "gamma"), moves=FIXED, compiled=True),
-            Case(solve_relaxed, ("cost", "a", "b", "gamma", "rows", "columns"), compiled=True),
-            Case(solve_partial, ("cost", "a", "b", "gamma", "rho", "lam"), moves=FIXED, compiled=True),
+            Case(solve, ("cost", "a", "b", "gamma"), moves=FIXED),
+            Case(solve_relaxed, ("cost", "a", "b", "gamma", "rows", "columns")),
+            Case(solve_partial, ("cost", "a", "b", "gamma", "rho", "lam"), moves=FIXED),
         ),
         ("formulation", "method", "axis", "tolerance", "max_iterations", "init", "loop"),
         {"problem": "cost", "regularizer": "gamma", "marginals": "rows"},
@@ -108,18 +108,12 @@ TABLE = {
     "from_points": Entry((Case(points(ot.from_points), ("x", "y", "a", "b"), moves=FIXED),), ("p", "balanced")),
     "cloud": Entry((Case(points(ot.cloud), ("x", "y", "a", "b", "scale"), moves=FIXED),), ("p", "norm", "block_bytes")),
     "semi_dual": Entry(
-        tuple(
-            Case(objective("semi_dual", each), ("cost", "a", "b", "gamma", "alpha"), compiled=True)
-            for each in REGULARIZERS
-        ),
+        tuple(Case(objective("semi_dual", each), ("cost", "a", "b", "gamma", "alpha")) for each in REGULARIZERS),
         ("within",),
         {"problem": "cost", "regularizer": "gamma"},
     ),
     "dual": Entry(
-        tuple(
-            Case(objective("dual", each), ("cost", "a", "b", "gamma", "alpha", "beta"), compiled=True)
-            for each in REGULARIZERS
-        ),
+        tuple(Case(objective("dual", each), ("cost", "a", "b", "gamma", "alpha", "beta")) for each in REGULARIZERS),
         (),
         {"problem": "cost", "regularizer": "gamma"},
     ),

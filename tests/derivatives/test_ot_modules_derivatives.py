@@ -13,14 +13,14 @@ _SAMPLING = "heights come of random batches"
 _TRAINING = "a training does not end at a minimum"
 
 
-def _case(function, gradient=(), refused=None, moves=None, tolerance=1e-5, **draw):
+def _case(function, gradient=(), refused=None, moves=None, tolerance=1e-5, compiled=True, **draw):
     """A case whose inputs are drawn by shape, or by a function of the generator."""
 
     def make(rng):
         drawn = {name: how(rng) if callable(how) else rng.normal(size=how) for name, how in draw.items()}
         return function, drawn
 
-    return Case(make, gradient, refused or {}, moves or {}, tolerance=tolerance)
+    return Case(make, gradient, refused or {}, moves or {}, tolerance=tolerance, compiled=compiled)
 
 
 def _positive(rng):
@@ -98,6 +98,7 @@ TABLE = {
                 lambda cost, a: ot.vertex_gap(ot.Problem(cost, a, np.full(3, 1 / 3))),
                 ("cost",),
                 {"a": "the gap jumps where vertices become degenerate"},
+                compiled=False,
                 cost=(3, 3),
                 a=lambda rng: np.full(3, 1 / 3),
             ),
@@ -188,6 +189,7 @@ _MODULES = {
             _case(
                 lambda y, weights: semidiscrete.in_square(y, weights)._replace(path=None),
                 ("y", "weights"),
+                compiled=False,
                 moves={"weights": _still},
                 y=lambda rng: rng.random((6, 2)),
                 weights=_masses(6),
@@ -199,6 +201,7 @@ _MODULES = {
             _case(
                 semidiscrete.areas,
                 ("y", "heights"),
+                compiled=False,
                 y=lambda rng: rng.random((6, 2)),
                 heights=lambda rng: rng.random(6) / 9,
             ),
@@ -343,6 +346,7 @@ _MODULES = {
             _case(
                 lambda x, y, how=how: labelled.label_distances(x, [0] * 3 + [1] * 3, y, [0] * 4, how),
                 ("x", "y"),
+                compiled=False,
                 x=(6, 2),
                 y=(4, 2),
             )
@@ -395,6 +399,7 @@ _MODULES = {
             _case(
                 lambda p, matrix: labelled.exact_mixture(p, matrix, _SOURCE).value,
                 ("p", "matrix"),
+                compiled=False,
                 moves={"p": _still},
                 p=_masses(3),
                 matrix=lambda rng: rng.random((5, 4)),

@@ -87,7 +87,9 @@ TABLE = {
     "design": Entry(
         (
             Case(
-                lambda rng: (designed, {"bounds": np.array([[0.0, 2.0]]), "slope": np.array(0.5)}), ("bounds", "slope")
+                lambda rng: (designed, {"bounds": np.array([[0.0, 2.0]]), "slope": np.array(0.5)}),
+                ("bounds", "slope"),
+                compiled=False,
             ),
         ),
         ("basis", "degree", "space", "rule", "key", "vectorized"),

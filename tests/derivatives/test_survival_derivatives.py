@@ -106,7 +106,7 @@ def _train(rng):
 
 _COUNTS = "pairs are counted: a jump"
 TABLE = {
-    "OTPooling": Entry((Case(_pooled, ("x", "prototypes", "rho", "epsilon", "lam"), compiled=True),)),
+    "OTPooling": Entry((Case(_pooled, ("x", "prototypes", "rho", "epsilon", "lam")),)),
     "bag_plan": Entry(
         (Case(_plan, ("potentials", "epsilon", "x")),), ("index",), {"model": "x", "bags": "x", "transport": "epsilon"}
     ),
