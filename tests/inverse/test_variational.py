@@ -201,7 +201,7 @@ def test_without_weight_the_answer_is_the_projection_and_with_all_seen_it_is_the
 def test_a_deterministic_trajectory_forgets_fresh_noise_and_a_random_one_the_end():
     task: dict = {"problem": GIVEN, "denoiser": D, "t": inverse.Flair(steps=9).times(), "start": GIVEN.y.reshape(1, N)}
     task |= {"weight": jnp.full(9, 0.2), "squared": jnp.asarray(1.0), "data_rate": jnp.asarray(0.5)}
-    task |= {"data": "project", "data_steps": jnp.int32(0), "keep": False}
+    task |= {"data": "project", "data_steps": jnp.int32(0), "counts": None, "keep": False}
     first, other = (jax.random.normal(jax.random.key(seed), (1, N)) for seed in (1, 2))
 
     def end(adjust, key, first):
