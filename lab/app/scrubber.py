@@ -100,8 +100,7 @@ class Scrubber(View):
         return runs, runs * float(attrs["run_seconds"] + (attrs["compile_seconds"] if static else 0.0))
 
     def _sweep(self, wait: float, only_known: bool = False) -> None:
-        assert self._curve is not None
-        if self._session.data is None:
+        if self._curve is None or self._session.data is None:
             return
         try:
             known = self._session.sweep(

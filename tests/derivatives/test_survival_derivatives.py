@@ -115,6 +115,7 @@ TABLE = {
             Case(
                 lambda rng: (lambda x: survival.bags(x, [0, 0, 1], [1.0, 2.0], [1, 1]).x, {"x": rng.random((3, 2))}),
                 ("x",),
+                compiled=False,
             ),
         ),
         ("bag", "time", "event"),
