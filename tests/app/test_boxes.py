@@ -10,6 +10,7 @@ from bokeh.embed import json_item
 from bokeh.layouts import row
 from bokeh.plotting import figure
 from bokeh.resources import INLINE
+from waiting import steady
 
 import lab.studies.draw as draw
 from lab.app.stage import rooms
@@ -56,8 +57,8 @@ def _wrong(figures, folder):
             item = json.loads(json.dumps(json_item(row(own), "here")))
             page.evaluate("async (item) => { await Bokeh.embed.embed_item(item) }", item)
             page.wait_for_function("document.querySelector('#here').firstElementChild && [...Bokeh.index].length > 0")
-            page.wait_for_timeout(150)
-            wrong += page.evaluate(BOXES)
+            page.wait_for_function("Bokeh.documents.every(each => each.is_idle)")
+            wrong += steady(page, lambda: page.evaluate(BOXES))
             page.evaluate("() => { for (const view of [...Bokeh.index]) view.remove(); here.replaceChildren() }")
         browser.close()
     return wrong

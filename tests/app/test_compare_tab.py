@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from browsing import open_page, wait
+from browsing import open_page
 from gradual import Gradual
 from halving import Halving
+from waiting import animation_frames, wait
 
 import lab
 from lab import studies
@@ -166,7 +167,7 @@ def test_the_tab_in_a_browser():
         def beside():  # the list may be drawn anew under the hand
             if not nine.is_checked():
                 nine.click()
-            page.wait_for_timeout(500)
+            animation_frames(page)
             return page.get_by_text("B · c = 9").is_visible()
 
         wait(beside)

@@ -5,8 +5,9 @@ import json
 import holoviews as hv
 import numpy as np
 import pytest
-from browsing import open_page, wait
+from browsing import open_page
 from told import Told
+from waiting import animation_frames, wait
 
 import lab.studies.draw as draw
 from lab.app import Session
@@ -161,7 +162,8 @@ def test_the_line_goes_ahead_of_the_run_in_the_browser():
         card = next(each for each in made[-1].cards.cards if each.picture.name == "against_gamma")
         page.locator("h3", has_text=card.picture.title).scroll_into_view_if_needed()
         wait(lambda: page.wait_for_timeout(20) or card._here.line)
-        page.wait_for_timeout(500)
+        is_there = "id => (line => line && line.location < 10)(Bokeh.documents[0].get_model_by_id(id))"
+        wait(lambda: page.evaluate(is_there, card._here.line), lambda: animation_frames(page))
         places = page.evaluate(
             """(id) => {
               const find = (root) => {

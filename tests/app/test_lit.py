@@ -5,8 +5,9 @@ import json
 import holoviews.plotting.bokeh  # noqa: F401
 import numpy as np
 import pytest
-from browsing import open_page, wait
+from browsing import open_page
 from gradual import Gradual
+from waiting import animation_frames, wait
 
 from lab.app import Session
 from lab.app.cards import Card
@@ -156,9 +157,7 @@ def test_a_pointer_lights_the_same_thing_in_every_picture():
         wait(lambda: page.wait_for_timeout(50) or len(page.evaluate(_LIT)) == 4)
 
         def place(number, x, y):
-            page.wait_for_timeout(600)  # a page that still moves
             page.evaluate(f"{_FIGURES}; figures[{number}].el.scrollIntoView({{block: 'center'}})")
-            page.wait_for_timeout(100)
             return page.evaluate(
                 f"""() => {{ {_FIGURES}; const f = figures[{number}], b = f.el.getBoundingClientRect()
                 return [b.x + f.frame.x_scale.compute({x}), b.y + f.frame.y_scale.compute({y})] }}"""
@@ -167,27 +166,28 @@ def test_a_pointer_lights_the_same_thing_in_every_picture():
         def told():
             return json.loads(page.evaluate("JSON.stringify(labLit.lit())"))
 
-        page.mouse.move(*place(0, 1.0, 0.0))  # the column of target 1, where the plan is empty
-        wait(lambda: page.wait_for_timeout(20) or told() == {"target": 1})
+        def moved(number, x, y):  # again, where the page has moved under the pointer
+            page.mouse.move(*place(number, x, y))
+            animation_frames(page)
+            return told()
+
+        wait(lambda: moved(0, 1.0, 0.0) == {"target": 1})  # its column, where the plan is empty
         lit = page.evaluate(_LIT)
         assert (lit[0], lit[1]) == (["rect"], ["line", "line", "circle"])  # its lane; two links and the point
-        page.mouse.move(*place(1, *X[2]))
-        wait(lambda: page.wait_for_timeout(20) or told() == {"source": 2})
+        wait(lambda: moved(1, *X[2]) == {"source": 2})
         assert page.evaluate(_LIT)[:2] == [["rect"], ["line", "circle"]]
         page.mouse.down()
         page.mouse.up()
         page.mouse.move(5, 5)
-        page.wait_for_timeout(200)
+        animation_frames(page)
         assert told() == {"source": 2}  # it is kept
         assert json.loads(page.evaluate("new URLSearchParams(location.hash.slice(1)).get('lit')")) == {"source": 2}
         page.keyboard.press("Escape")
         wait(lambda: page.wait_for_timeout(20) or told() is None)
         assert page.evaluate("location.hash") == ""
-        page.mouse.move(*place(2, 0.5, 0.5))
-        wait(lambda: page.wait_for_timeout(20) or told() == {"name": "Newton"})
+        wait(lambda: moved(2, 0.5, 0.5) == {"name": "Newton"})
         assert page.evaluate(_LIT)[2:] == [["path"], ["path"]]
-        page.mouse.move(*place(3, 0.25, 1.0))
-        wait(lambda: page.wait_for_timeout(20) or "place" in (told() or {}))
+        wait(lambda: "place" in (moved(3, 0.25, 1.0) or {}))
         assert told()["place"]["x"] == pytest.approx(0.25, abs=0.01)
         assert page.evaluate(_LIT)[2:] == [["line"], ["line"]]
         assert log.outside == []

@@ -6,7 +6,7 @@ import shutil
 from urllib.parse import urlsplit
 
 import pytest
-from waiting import LIMIT, wait
+from waiting import LIMIT, animation_frames, steady, wait
 
 pytestmark = pytest.mark.browser
 
@@ -129,9 +129,8 @@ def test_the_page_shows_the_study(visit):
 
 def test_a_slider_moves_the_picture_by_keyboard(visit):
     seen = visit().settled()
-    seen.until(lambda: seen.page.locator(".bk-Figure").count() >= 2)
-    seen.page.wait_for_timeout(500)
-    before, sent = seen.drawn(0), len(seen.received)
+    seen.until(lambda: seen.page.locator(".bk-Figure").count() == 3)  # the sweep has come too
+    before, sent = steady(seen.page, lambda: (seen.drawn(0), len(seen.received)))
     seen.slider("gamma").focus()
     seen.page.keyboard.press("ArrowRight")
     seen.until(lambda: seen.box("gamma").input_value() == "1.06")
@@ -225,31 +224,30 @@ def test_scales_stay_equal_while_values_change(visit):
     seen.until(lambda: seen.page.locator(".bk-Figure").count() >= 3)
     for _ in range(2):
         seen.until(lambda: abs(seen.shape() - 1) < 0.02)
+        before = seen.scalar("total")
         seen.slider("gamma").focus()
         seen.page.keyboard.press("ArrowRight")
-        seen.page.wait_for_timeout(1500)
-    assert abs(seen.shape() - 1) < 0.02
+        seen.until(lambda before=before: seen.scalar("total") != before)
+    seen.until(lambda: abs(seen.shape() - 1) < 0.02)
 
 
 def test_dragging_a_point_moves_the_plan(visit):
     seen = visit("/gradual?data=gaussians-2d").settled()
     seen.until(lambda: seen.page.locator(".bk-Figure").count() >= 3)
-    seen.page.wait_for_timeout(800)
     figure = seen.page.locator(".card", has=seen.page.locator("h3", has_text="Links")).locator(".bk-Figure")
-    start = figure.evaluate(
-        """host => {
+    place = """host => {
           const all = (view) => [view, ...[...view.children()].flatMap(all)]
           const view = [...Bokeh.index].flatMap(all).find(v => v.el === host)
           const {x, y} = view.model.renderers.find(r => r.glyph.type === "Scatter").data_source.data
           const box = host.getBoundingClientRect(), {x_scale, y_scale} = view.frame
           return [box.x + x_scale.compute(x[0]), box.y + y_scale.compute(y[0])]
         }"""
-    )
+    start = steady(seen.page, lambda: figure.evaluate(place))
     seen.page.mouse.move(*start)
     seen.page.mouse.down()
     for i in range(1, 9):
         seen.page.mouse.move(start[0] + 5 * i, start[1] - 4 * i)
-        seen.page.wait_for_timeout(30)
+        animation_frames(seen.page)
     seen.page.mouse.up()
     seen.until(lambda: "edited" in seen.page.locator(".data option").first.inner_text())
     seen.page.get_by_role("button", name="Back to the original").click()
@@ -316,7 +314,7 @@ def test_every_tab_opens(visit):
     for name in ("Measure", "Mathematics & claims", "Take along", "Understand"):
         seen.page.get_by_role("tab", name=name).click()
         seen.until(lambda name=name: seen.page.get_by_role("tab", name=name).get_attribute("aria-selected") == "true")
-        seen.page.wait_for_timeout(600)
+        steady(seen.page, lambda: len(seen.received))
     seen.until(lambda: seen.page.locator(".bk-Figure").first.is_visible())
 
 
@@ -325,8 +323,7 @@ def test_the_gallery_leads_to_the_page(visit):
     card = seen.page.get_by_role("link", name="Gradual approach").first
     card.scroll_into_view_if_needed()
     seen.page.mouse.wheel(0, 120)
-    seen.page.wait_for_timeout(300)
-    place = seen.page.evaluate("scrollY")
+    place = steady(seen.page, lambda: seen.page.evaluate("scrollY"))
     assert card.evaluate("(card) => { card.click(); return card.ariaBusy }") == "true"  # before the page is there
     seen.settled()
     assert not seen.page.locator(".opening").is_visible()

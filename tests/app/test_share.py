@@ -12,8 +12,8 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from browsing import wait
 from gradual import Gradual
+from waiting import animation_frames, wait
 
 import lab.studies.draw as draw
 from lab import figures
@@ -401,7 +401,7 @@ def test_a_share_works_from_a_file(made):
         assert tab.evaluate("document.documentElement.scrollWidth") <= 390
 
         def drawn() -> str:
-            tab.wait_for_timeout(200)
+            animation_frames(tab)
             return tab.locator("#picture-values .figure:not([hidden])").screenshot()
 
         slider = tab.locator("#slider-0 input[type=range]")
@@ -425,7 +425,7 @@ def test_a_share_works_from_a_file(made):
         frames = tab.locator("#picture-film input[type=range]")
         last = tab.locator("#picture-film .figure:not([hidden])").screenshot()
         frames.press("Home")
-        tab.wait_for_timeout(200)
+        animation_frames(tab)
         assert tab.locator("#picture-film .figure:not([hidden])").screenshot() != last
         tab.get_by_role("button", name="light or dark").click()
         assert tab.evaluate("document.documentElement.dataset.theme") == "light"

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from bokeh.events import Tap
 from bokeh.models import Plot
-from browsing import open_page, wait
+from browsing import open_page
 from sketched import TwoShapes, bodies_of, sketch_in_catalogues  # noqa: F401
+from waiting import steady, wait
 
 from lab.app.cards import Card
 from lab.app.export_tab import ExportTab
@@ -145,8 +146,7 @@ def test_a_hand_turns_the_shapes_and_a_click_marks_a_point_on_both():
         page.mouse.up()
         wait(lambda: page.wait_for_timeout(20) or session.cameras)
         wait(lambda: page.wait_for_timeout(20) or ((shown := page.evaluate(_SEEN)) and shown["camera"] != [30, 25]))
-        page.wait_for_timeout(300)  # until it is drawn finely
-        turned = seen()
+        turned = steady(page, seen)
         azimuth, elevation = session.cameras["shapes"]
         assert azimuth > 180  # to the right by 100 pixels: the eye goes left, from 30 degrees past 0
         assert 30 < elevation < 90
@@ -155,8 +155,8 @@ def test_a_hand_turns_the_shapes_and_a_click_marks_a_point_on_both():
 
         page.mouse.click(x, y)
         wait(lambda: page.wait_for_timeout(20) or (session.study.point != 10 and not session.busy))
-        page.wait_for_timeout(500)
-        marked = seen()
+        wait(lambda: seen()["marks"] != turned["marks"])
+        marked = steady(page, seen)
         np.testing.assert_allclose(marked["camera"], turned["camera"])
         _agrees(marked, session.result)
         assert not log.wrong

@@ -6,9 +6,10 @@ import json
 
 import numpy as np
 import pytest
-from browsing import open_page, wait
+from browsing import open_page
 from gradual import Gradual
 from told import Told
+from waiting import animation_frames, steady, wait
 
 from lab.app import Session
 from lab.app.scrubber import Scrubber, scaled
@@ -315,10 +316,9 @@ def test_it_is_used_by_keys_alone():
         wait(lambda: page.wait_for_timeout(20) or (made and made[-1].session.fresh))
         session = made[-1].session
         page.locator(".rail .curve").wait_for()
-        page.wait_for_timeout(1500)  # the curve
         page.mouse.click(5, 5)
         page.keyboard.press("ArrowRight")
-        assert value.inner_text() != "γ = 1"  # the browser says so at once
+        wait(lambda: value.inner_text() != "γ = 1", lambda: animation_frames(page))
         wait(lambda: page.wait_for_timeout(20) or session.study.gamma > 1)
         page.keyboard.press("Control+z")
         wait(lambda: page.wait_for_timeout(20) or session.study.gamma == 1)
@@ -326,7 +326,7 @@ def test_it_is_used_by_keys_alone():
         page.get_by_text("step 1 of 3").wait_for(state="hidden")
         page.keyboard.press("ArrowDown")
         page.locator(".talk h1", has_text="Half as strong?").wait_for()
-        page.wait_for_timeout(400)
+        steady(page, lambda: session.study.gamma)
         assert session.study.gamma == 1  # it is asked first: the room guesses
         assert page.locator(".talk em").count() == 0
         page.keyboard.press("a")

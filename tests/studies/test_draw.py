@@ -14,6 +14,7 @@ from bokeh.document import Document
 from bokeh.models import GlyphRenderer
 from bokeh.protocol import Protocol
 from matplotlib import pyplot
+from waiting import animation_frames, wait
 
 from lab.studies import draw
 from lab.studies.draw import look
@@ -541,8 +542,7 @@ def test_scales_stay_equal_in_the_browser_and_nothing_is_fetched(tmp_path):
         for width in (900, 500):
             page.set_viewport_size({"width": width, "height": 800})
             page.wait_for_function("window.Bokeh && Bokeh.documents.length && Bokeh.documents[0].is_idle")
-            page.wait_for_timeout(500)
-            assert page.evaluate(measure) == pytest.approx([1, 1], rel=1e-6)
+            wait(lambda: page.evaluate(measure) == pytest.approx([1, 1], rel=1e-6), lambda: animation_frames(page))
         browser.close()
     assert not outside
     assert not errors
