@@ -3,12 +3,12 @@
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from lab import studies, sweeps, watch
 
@@ -21,25 +21,28 @@ def cell(monkeypatch):
     studies.load_file(HERE / "app" / "gradual.py")
     monkeypatch.setattr(watch, "in_notebook", lambda: True)
     monkeypatch.setattr(watch, "_PATIENCE", 0.0)
-    before, timers = (
-        signal.signal(signal.SIGINT, signal.default_int_handler),
-        [],
-    )  # a server of another test has its own
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a server of another test has its own
 
-    def press(seconds):
-        timers.append(threading.Timer(seconds, lambda: signal.raise_signal(signal.SIGINT)))
-        timers[-1].start()
+    def press(at):
+        """When the bar has come so far."""
+
+        def updated(bar, more):
+            update(bar, more)
+            if bar.n >= at:
+                signal.raise_signal(signal.SIGINT)
+                monkeypatch.setattr(tqdm, "update", update)
+
+        update = tqdm.update
+        monkeypatch.setattr(tqdm, "update", updated)
 
     yield press
-    for timer in timers:
-        timer.cancel()
     assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
 def test_a_run_in_a_cell_is_stopped_with_what_it_has(cell, capsys):
     study = studies.find("gradual")(rate=0.001, slow=True, tolerance=1e-9)
     study.but(rate=0.5).run()  # compiled
-    cell(1.0)
+    cell(3)
     result = study.run()
     assert result.attrs["reason"] == "stopped"
     assert 0 < int(result.iterations) < 2000
@@ -52,7 +55,7 @@ def test_a_sweep_in_a_cell_is_stopped_with_what_it_has(cell, capsys, monkeypatch
     monkeypatch.setattr(sweeps.plan, "_TASK", 0.0)
     study = studies.find("gradual")(rate=0.3, slow=True)
     study.run()
-    cell(6.0)
+    cell(3)
     grid = sweeps.sweep(study, gamma=np.linspace(1, 2, 20).tolist(), store=False)
     assert set(grid.error.values) == {"", "stopped before this cell"}
     assert "of 20 cells are empty" in grid.attrs["advice"]
