@@ -81,6 +81,7 @@ class Card:
         high: of a picture of the hero, the pixels that it has; it then stands without a frame of its own.
         room: width to height of what the picture has.
         across: its width in pixels, until the browser says otherwise; by the height of a card where it is 0.
+        unseen: draw it out of sight too; otherwise a picture outside of the hero is drawn when it comes into sight.
     """
 
     def __init__(
@@ -91,8 +92,10 @@ class Card:
         high: int = 0,
         room: float = _ROOM,
         across: float = 0.0,
+        unseen: bool = True,
     ):
         self.session, self.picture = session, picture
+        self._unseen = unseen or bool(high)
         self.why = ""
         self.folded = False  # with its group
         self._high, self._room, self._wide = high, room, across or room * _HIGH
@@ -362,16 +365,17 @@ class Card:
         self._ghost.show(element)
 
     def _show(self, result: xr.Dataset) -> None:
-        self._drawn = result
-        element = None
+        element, drawn = None, self._unseen or self.head.seen
+        if drawn:
+            self._drawn = result
         try:
             why = self.picture.applies(result)
-            if not why:
+            if drawn and not why:
                 with self._tone():
                     element = self.picture.shown(result, self.picture.frame(result), self._camera)
         except Exception as exception:
             why = faults.undrawn(exception, f"the picture {self.picture.name}")
-        if self._note == _SOON:
+        if drawn and self._note == _SOON:
             self._say()
         if element is not None:
             self._find(result)

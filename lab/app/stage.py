@@ -74,9 +74,12 @@ class Cards:
 
     ``hero`` is the stage that stands first, ``view`` the groups under their titles. Without a story the first picture that
     shows one run is the hero.
+
+    Args:
+        unseen: draw pictures that are out of sight too.
     """
 
-    def __init__(self, session: Session):
+    def __init__(self, session: Session, unseen: bool = True):
         self._session = session
         story, pictures = session.study.story, session.study.pictures
         self._groups: list[tuple[Group, Title, list[Card]]] = []
@@ -90,12 +93,14 @@ class Cards:
         self.cards = list(self.heroes)
         shown: list[Any] = []
         if story is None:
-            rest = [Card(session, picture, self._fold) for picture in pictures if picture.name not in heroes]
+            rest = [
+                Card(session, picture, self._fold, unseen=unseen) for picture in pictures if picture.name not in heroes
+            ]
             self.cards += rest
             shown = [card.view for card in rest]
         else:
             for group in story.groups:
-                cards = [Card(session, pictures[name], self._fold) for name in group.pictures]
+                cards = [Card(session, pictures[name], self._fold, unseen=unseen) for name in group.pictures]
                 title = Title(cards)
                 self._groups.append((group, title, cards))
                 self.cards += cards

@@ -9,7 +9,7 @@ export function render({model, el, view}) {
   const eye = new IntersectionObserver((entries) => {
     const seen = entries.at(-1).isIntersecting
     if (seen !== model.seen) model.seen = seen
-  }, {rootMargin: "120px"})
+  }, {rootMargin: "400px"})
   eye.observe(el)
   let fits = null
   const ruler = new ResizeObserver(() => {
