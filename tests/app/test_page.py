@@ -322,7 +322,9 @@ def test_the_gallery_leads_to_the_page(visit):
     seen = visit("/")
     card = seen.page.get_by_role("link", name="Gradual approach").first
     card.scroll_into_view_if_needed()
+    before = seen.page.evaluate("scrollY")
     seen.page.mouse.wheel(0, 120)
+    seen.until(lambda: seen.page.evaluate("scrollY") > max(before, 50))
     place = steady(seen.page, lambda: seen.page.evaluate("scrollY"))
     assert card.evaluate("(card) => { card.click(); return card.ariaBusy }") == "true"  # before the page is there
     seen.settled()
