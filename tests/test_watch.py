@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -97,11 +96,11 @@ page
 _SLOW = """
 page._session.set(rate=0.001, tolerance=1e-9, slow=True)
 """
-_ENDS = """
-while page._session.busy:
-    await asyncio.sleep(0.1)
-print(page._session.result.attrs["reason"], page._session.unfinished)
+_UNTIL = """
+while not ({}):
+    await asyncio.sleep(0.02)
 """
+_TOLD = "print(page._session.result.attrs['reason'], page._session.unfinished)"
 
 
 @pytest.mark.slow
@@ -111,13 +110,13 @@ def test_the_stop_button_of_a_kernel_that_runs_no_cell_ends_what_a_page_computes
     manager, client = start_new_kernel()
     try:
         said = []
-        ask = lambda code: client.execute_interactive(code, timeout=60, output_hook=said.append)  # noqa: E731
+        ask = lambda code: client.execute_interactive(code, timeout=600, output_hook=said.append)  # noqa: E731
         assert ask(_PAGE.format(folder=str(HERE / "app")))["content"]["status"] == "ok"
         assert ask(_SLOW)["content"]["status"] == "ok"
-        time.sleep(1.0)
+        assert ask(_UNTIL.format("page._session.progress"))["content"]["status"] == "ok"
         said.clear()
         manager.interrupt_kernel()
-        assert ask(_ENDS)["content"]["status"] == "ok"
+        assert ask(_UNTIL.format("not page._session.busy") + _TOLD)["content"]["status"] == "ok"
         assert "".join(message["content"].get("text", "") for message in said) == "stopped True\n"
     finally:
         client.stop_channels()
