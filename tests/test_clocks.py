@@ -18,7 +18,6 @@ LEFT = {
     "app/gradual.py": 1,
     "app/test_page.py": 2,  # the processor time of a page that nobody touches
     "app/test_serving.py": 1,
-    "cli/test_sweep_command.py": 1,
     "conftest.py": 1,  # compares the age of cached files with the time of day
     "store/test_processes.py": 1,
     "store/test_store.py": 1,  # dates a file a year ahead

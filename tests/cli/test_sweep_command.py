@@ -3,12 +3,12 @@
 import errno
 import os
 import signal
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from rich.progress import Progress
 
 import lab
 from lab import studies, sweeps
@@ -76,10 +76,16 @@ def test_failed_cells(capsys, tmp_path):
 
 @pytest.mark.slow
 def test_interrupted(monkeypatch, capsys):
-    monkeypatch.setenv("TOY_SECONDS", "0.2")
     monkeypatch.setattr(sweeps.plan, "_TASK", 0.0)
-    timer = threading.Timer(4, lambda: signal.raise_signal(signal.SIGINT))
-    timer.start()
+    update = Progress.update
+
+    def updated(bar, task, **told):
+        update(bar, task, **told)
+        if told["completed"] > 0:
+            monkeypatch.setattr(Progress, "update", update)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Progress, "update", updated)
     assert main(["sweep", "slow", "--power", "1:39"]) == 130
     assert "of 39 cells are kept; the same command goes on from there" in capsys.readouterr().out
 
