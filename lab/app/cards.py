@@ -81,7 +81,7 @@ class Card:
         high: of a picture of the hero, the pixels that it has; it then stands without a frame of its own.
         room: width to height of what the picture has.
         across: its width in pixels, until the browser says otherwise; by the height of a card where it is 0.
-        unseen: draw it out of sight too; otherwise a picture outside of the hero is drawn when it comes into sight.
+        unseen: draw each result out of sight too; otherwise the first one, and later ones when the card comes into sight.
     """
 
     def __init__(
@@ -365,7 +365,7 @@ class Card:
         self._ghost.show(element)
 
     def _show(self, result: xr.Dataset) -> None:
-        element, drawn = None, self._unseen or self.head.seen
+        element, drawn = None, self._unseen or self.head.seen or self._live is None
         if drawn:
             self._drawn = result
         try:
