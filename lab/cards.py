@@ -1,11 +1,14 @@
 """What a notebook shows of an object: HTML that needs no script, no style sheet and no network."""
 
 import base64
+import io
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from lab.studies import Study
 
 INCHES = 2.6  # of the small picture
@@ -53,3 +56,14 @@ def of_study(study: "Study") -> str:
 def as_uri(png: bytes) -> str:
     """The address of an image, with the image in it."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def of_pixels(pixels: "np.ndarray") -> str:
+    """The address of a picture of uint8 colors (rows, columns, 3), each pixel a square that is as large as a card allows."""
+    from PIL import Image
+
+    rows, columns = pixels.shape[:2]
+    scale = max(1, int(96 * INCHES) // max(rows, columns))
+    out = io.BytesIO()
+    Image.fromarray(pixels).resize((scale * columns, scale * rows), Image.Resampling.NEAREST).save(out, "PNG")
+    return as_uri(out.getvalue())

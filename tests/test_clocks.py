@@ -20,7 +20,6 @@ LEFT = {
     "app/test_serving.py": 1,
     "conftest.py": 1,  # compares the age of cached files with the time of day
     "store/test_processes.py": 1,
-    "store/test_store.py": 1,  # dates a file a year ahead
     "sweeps/toy.py": 1,
     "test_jupyterlab.py": 6,
     "test_watch.py": 1,  # a poll in a kernel

@@ -76,7 +76,7 @@ class Cards:
     shows one run is the hero.
 
     Args:
-        unseen: draw pictures anew out of sight too.
+        unseen: draw each result out of sight too.
     """
 
     def __init__(self, session: Session, unseen: bool = True):

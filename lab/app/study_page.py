@@ -106,7 +106,7 @@ class StudyPage(pn.viewable.Viewer):
         # no class of its own: a browser is told of each in every picture of a notebook
         self._advises = Told(stylesheets=[ADVICE_CSS])
         self._advice = ""
-        # a server draws for many: anew only what they see; what a notebook keeps is the whole page
+        # a server draws for many visitors: of later results only what they see. A notebook keeps the whole page.
         self.cards, self.steps = Cards(session, unseen=not address), Steps(session)
         self.bar = TopBar(session, address=address)
         rest = theme.column(self.steps, self.cards.view, css=_REST)

@@ -1,13 +1,12 @@
 """What a notebook shows of a solution."""
 
-import io
 from html import escape
 from typing import Any
 
 import numpy as np
 from jax.core import Tracer
 
-from lab.cards import INCHES, as_uri, card
+from lab.cards import card, of_pixels
 from lab.numerics import Reason
 from lab.words import number
 
@@ -44,8 +43,6 @@ def of_solution(solution: Any) -> str:
 
 def _plan(solution: Any, m: int, n: int) -> str:
     """The plan by the mass in each of at most 128 x 128 cells, dark where there is much."""
-    from PIL import Image
-
     plan = np.asarray(solution.plan(), float)
     rows, columns = min(m, 128), min(n, 128)
     pooled = np.add.reduceat(
@@ -53,7 +50,4 @@ def _plan(solution: Any, m: int, n: int) -> str:
     )
     shade = np.sqrt(np.clip(pooled / (pooled.max() or 1.0), 0, 1))[..., None]
     pixels = np.round(255 + shade * (np.array([36, 86, 166]) - 255)).astype(np.uint8)
-    out = io.BytesIO()
-    scale = max(1, int(96 * INCHES) // max(rows, columns))
-    Image.fromarray(pixels).resize((scale * columns, scale * rows), Image.Resampling.NEAREST).save(out, "PNG")
-    return as_uri(out.getvalue())
+    return of_pixels(pixels)

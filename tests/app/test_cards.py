@@ -88,7 +88,7 @@ def test_the_csv_of_a_table_is_the_table():
     assert [len(marks), marks[0].startswith("layer,x,y")] == [3, True]
 
 
-def test_on_a_served_page_a_picture_out_of_sight_is_drawn_anew_once_it_is_seen(tmp_path, monkeypatch):
+def test_on_a_served_page_a_picture_out_of_sight_is_drawn_again_once_it_is_seen(tmp_path, monkeypatch):
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
     session = Session(Gradual(data="gaussians-2d"))
     cards = Cards(session, unseen=False)

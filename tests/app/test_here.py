@@ -160,7 +160,7 @@ def test_the_line_goes_ahead_of_the_run_in_the_browser():
     with open_page(app) as (page, log):
         wait(lambda: page.wait_for_timeout(20) or (made and made[-1].session.fresh))
         card = next(each for each in made[-1].cards.cards if each.picture.name == "against_gamma")
-        head = page.locator("h3", has_text=card.picture.title)  # drawn anew while it comes into sight
+        head = page.locator("h3", has_text=card.picture.title)  # drawn again while it comes into sight
         wait(lambda: head.evaluate("head => head.scrollIntoView()") or card._here.line, lambda: animation_frames(page))
         is_there = "id => (line => line && line.location < 10)(Bokeh.documents[0].get_model_by_id(id))"
         wait(lambda: page.evaluate(is_there, card._here.line), lambda: animation_frames(page))

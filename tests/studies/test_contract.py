@@ -432,7 +432,7 @@ def test_no_claim_depends_on_one_seed_silently(study):
 @pytest.mark.slow
 @pytest.mark.parametrize(("study", "claim"), CLAIMS, ids=[f"{study.slug}-{claim.name}" for study, claim in CLAIMS])
 def test_quick_claims_hold(study, claim, monkeypatch):
-    """On what ships, as the steps (``lab verify`` computes anew); a claim finer than its rounding holds on what is computed."""
+    """On what ships, as the steps (``lab verify`` computes it); a claim finer than its rounding holds on what is computed."""
     monkeypatch.delenv("LAB_RESULTS")
     verdict = judge(claim, lambda **values: _at_hand(study(**values)))
     if verdict.surprising:
