@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 import lab
 from benchmarks import packages
 from lab.cli import main
+from lab.datasets import isolated
 
 ROOT = Path(__file__).parent.parent
 
@@ -169,6 +170,7 @@ def test_what_is_missing_is_told_with_its_extra(name, words, extra, tmp_path, mo
     monkeypatch.setitem(sys.modules, name, None)
     for part in [module for module in sys.modules if module.startswith(f"{name}.")]:
         monkeypatch.delitem(sys.modules, part)
+    monkeypatch.setattr(isolated, "_inside", True)  # files are decoded here, where the package is missing
     (tmp_path / "t.parquet").write_bytes(b"PAR1" + bytes(20) + b"PAR1")
     assert main(words) == 2
     told = capsys.readouterr().err

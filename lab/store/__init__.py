@@ -2,6 +2,6 @@
 
 from .packing import pack, unpack
 from .shipped import Key
-from .store import Claim, Entry, Store
+from .store import Claim, Entry, Store, canonical
 
-__all__ = ["Claim", "Entry", "Key", "Store", "pack", "unpack"]
+__all__ = ["Claim", "Entry", "Key", "Store", "canonical", "pack", "unpack"]

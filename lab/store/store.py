@@ -90,7 +90,7 @@ class Store:
         """
         asked = {
             "study": [recipe["study"], recipe["study_version"]],
-            "parameters": {name: _canonical(v) for name, v in recipe["parameters"].items() if name != "data"},
+            "parameters": {name: canonical(v) for name, v in recipe["parameters"].items() if name != "data"},
             "data": [recipe["data"]["sha256"], recipe["data"].get("axes", "")],
             "dtype": recipe["dtype"],
         }
@@ -454,7 +454,7 @@ def _digest(what: Mapping[str, Any]) -> str:
     return sha256(text.encode()).hexdigest()[:32]
 
 
-def _canonical(value: Any) -> Any:
+def canonical(value: Any) -> Any:
     """One form for equal values: 1, 1.0 and numpy's 1.0 ask for the same run."""
     value = value.item() if isinstance(value, np.generic) else value
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -39,7 +39,7 @@ import xarray as xr
 
 from lab.choices import chosen
 from lab.inputs import listed
-from lab.store import shipped
+from lab.store import canonical, shipped
 from lab.words import number, percent
 
 from .parameters import as_text
@@ -368,11 +368,11 @@ def signature(parameters: Mapping[str, Any], data: str) -> str:
 
     Examples:
         >>> from lab.studies.contract.comparisons import signature
-        >>> signature({"k": 2, "seed": 0}, "moons") == signature({"k": 2, "seed": 4}, "moons")
+        >>> signature({"k": 2, "seed": 0}, "moons") == signature({"k": 2.0, "seed": 4}, "moons")
         True
     """
-    told = json.dumps([data, {name: value for name, value in parameters.items() if name != "seed"}], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    asked = {name: canonical(value) for name, value in parameters.items() if name != "seed"}
+    return hashlib.sha256(json.dumps([data, asked], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def states(study: "type[Study]") -> dict[str, dict[str, Any]]:
