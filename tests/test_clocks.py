@@ -16,8 +16,6 @@ POLLS = {"waiting.py", "spent.py", "sweeps/slurm.py"}
 # Waits that are still to be replaced by a condition, by file. A number may only fall.
 LEFT = {
     "app/gradual.py": 1,
-    "app/test_page.py": 2,  # the processor time of a page that nobody touches
-    "app/test_serving.py": 1,
     "conftest.py": 1,  # compares the age of cached files with the time of day
     "store/test_processes.py": 1,
     "sweeps/toy.py": 1,
