@@ -3,6 +3,7 @@
 The site itself is built by ``make docs``, which follows every link of it once more.
 """
 
+import json
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -95,6 +96,22 @@ def test_what_was_measured_is_of_claims_and_steps_that_are_there():
         found = known.get(each.slug, {"claims": {}, "steps": []})
         assert set(found["claims"]) <= {claim.name for claim in each.claims}, f"measure {each.slug} again"
         assert len(found["steps"]) in (0, len(each.story.steps)), f"measure {each.slug} again"
+
+
+def test_verdicts_of_long_claims_come_from_verify(tmp_path):
+    told = {"study": "projektor", "expected": -0.7, "interval": [-0.9, -0.75], "holds": True, "error": ""}
+    path = tmp_path / "verdicts.json"
+    path.write_text(json.dumps([told | {"name": "nonsense"}]))
+    with pytest.raises(ValueError, match="nonsense is no claim of projektor"):
+        measure.verdicts(path)
+    path.write_text(json.dumps([told | {"name": "correlated", "measured": -0.8}]))
+    found = measure.verdicts(path)["projektor"]["claims"]["correlated"]
+    day = found.pop("day")
+    assert found == {name: told[name] for name in ("expected", "interval", "holds", "error")} | {"measured": -0.8}
+    said = study._claims(
+        studies.find("projektor"), {"claims": {"correlated": found | {"day": day}}, "day": "x", "jax": "y"}
+    )
+    assert f"x (what takes longer: {day})" in said
 
 
 def test_a_number_in_prose_is_that_of_a_claim(tmp_path):

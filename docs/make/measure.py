@@ -1,8 +1,11 @@
 """What the site tells of claims, steps and pictures, measured: ``python -m docs.make.measure``, before a release (an hour).
 
-``docs/measured.json`` has of each study the verdicts of the claims that take seconds, what its steps find and what its pictures
-show; with the day and the versions. Studies may be named, the others are left as they are. ``data/results/reported.json`` has
-our numbers of the tables that show the paper's beside them.
+``docs/measured.json`` has of each study the verdicts of its claims, what its steps find and what its pictures show; with the
+day and the versions. Studies may be named, the others are left as they are. ``data/results/reported.json`` has our numbers of
+the tables that show the paper's beside them.
+
+Claims that take minutes are not measured here: ``lab verify SLUG --json > FILE`` does that, and ``--verdicts FILE`` takes its
+verdicts over.
 """
 
 import argparse
@@ -21,7 +24,7 @@ from lab import studies, sweeps
 from lab.disk import write
 from lab.home import start
 from lab.store import Store, shipped
-from lab.studies import Study, Verdict
+from lab.studies import Study
 from lab.studies.contract import reported
 
 PATH = Path(__file__).parents[1] / "measured.json"
@@ -33,9 +36,11 @@ def load() -> dict[str, Any]:
 
 
 def measured(study: type[Study]) -> dict[str, Any]:
-    """The quick claims of a study and its steps, as they are kept."""
+    """The quick claims of a study and its steps, as they are kept; of the long claims what is known of them."""
+    known = load().get(study.slug, {}).get("claims", {})
+    kept = {claim.name: known[claim.name] for claim in study.claims if not claim.quick and claim.name in known}
     return {
-        "claims": {verdict.claim.name: _plain(verdict) for verdict in studies.verify(study, quick=True)},
+        "claims": kept | {verdict.claim.name: _plain(vars(verdict)) for verdict in studies.verify(study, quick=True)},
         **told(study),
         "lab": lab.__version__,
         "jax": jax.__version__,
@@ -80,10 +85,26 @@ def tables(slugs: Iterable[str] = ()) -> None:
     write(shipped.folder() / reported.FILE, (text + "\n").encode())
 
 
-def _plain(verdict: Verdict) -> Mapping[str, Any]:
-    kept = {"expected": verdict.expected, "measured": verdict.measured, "interval": verdict.interval}
-    finite = {name: value for name, value in kept.items() if isinstance(value, tuple) or _is_finite(value)}
-    return finite | {"holds": verdict.holds, "error": verdict.error}
+def verdicts(path: Path) -> dict[str, Any]:
+    """What is stored, with the verdicts of long claims out of a file of ``lab verify --json``, and its day.
+
+    Raises:
+        ValueError: the file has a claim that is none of its study.
+    """
+    found, day = load(), datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
+    for each in json.loads(path.read_text()):
+        claims = {claim.name: claim for claim in studies.find(each["study"]).claims}
+        if each["name"] not in claims:
+            raise ValueError(f"{path}: {each['name']} is no claim of {each['study']}: run lab verify again")
+        if not claims[each["name"]].quick:
+            found[each["study"]]["claims"][each["name"]] = {**_plain(each), "day": day}
+    return found
+
+
+def _plain(verdict: Mapping[str, Any]) -> Mapping[str, Any]:
+    kept = {"expected": verdict["expected"], "measured": verdict["measured"], "interval": verdict["interval"]}
+    finite = {name: value for name, value in kept.items() if isinstance(value, tuple | list) or _is_finite(value)}
+    return finite | {"holds": verdict["holds"], "error": verdict["error"]}
 
 
 def _is_finite(value: float | None) -> bool:
@@ -96,8 +117,12 @@ def main() -> int:
     parser.add_argument("studies", nargs="*", help="slugs; all when left out")
     parser.add_argument("--told", action="store_true", help="only what steps and pictures show, which takes a minute")
     parser.add_argument("--tables", action="store_true", help="only our numbers in the tables beside the paper's")
+    parser.add_argument("--verdicts", type=Path, metavar="FILE", help="take over long claims from lab verify --json")
     given = parser.parse_args()
     start()
+    if given.verdicts:
+        _keep(verdicts(given.verdicts))
+        return 0
     if given.tables:
         tables(given.studies)
         return 0
@@ -106,10 +131,13 @@ def main() -> int:
         found = load()[slug] | told(study) if given.told else measured(study)
         holds = sum(verdict["holds"] for verdict in found["claims"].values())
         print(f"{slug}: {holds} of {len(found['claims'])} claims hold", flush=True)
-        text = json.dumps(load() | {slug: found}, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        write(PATH, (text + "\n").encode())
+        _keep(load() | {slug: found})
     tables(given.studies)
     return 0
+
+
+def _keep(found: Mapping[str, Any]) -> None:
+    write(PATH, (json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
 if __name__ == "__main__":

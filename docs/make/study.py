@@ -137,7 +137,9 @@ def _claims(study: type[Study], measured: Mapping[str, Any]) -> str:
     rows = [claim_row(claim, verdicts.get(claim.name)) for claim in study.claims]
     if not rows:
         return ""
-    day = f"Measured {measured['day']} with JAX {measured['jax']}, on a CPU in float64." if verdicts else ""
+    later = sorted({verdict["day"] for verdict in verdicts.values() if "day" in verdict})
+    day = measured.get("day", "") + (f" (what takes longer: {' and '.join(later)})" if later else "")
+    day = f"Measured {day} with JAX {measured['jax']}, on a CPU in float64." if verdicts else ""
     long = sum(claim.name not in verdicts for claim in study.claims)
     rest = f"{long} of {len(rows)} take longer and were not run for this page." if long else ""
     told = f"{day} {rest} `lab verify {study.slug}` measures all of them.".strip()
