@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE  # a hundred processes of the tests would each 
 help:
 	@echo "make serve     open the lab in the browser        (PORT=5006)"
 	@echo "make notebook  open the notebooks in JupyterLab"
-	@echo "make test      all tests, as in CI                (an hour and a quarter on two cores)"
+	@echo "make test      all tests, as in CI                (an hour on two cores)"
 	@echo "make check     lint, types and the quick tests    (3 minutes)"
 	@echo "make bench     side-by-side measurements against peers"
 	@echo "make data      compute the results that ship with the lab (data/results; an hour)"

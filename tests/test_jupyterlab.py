@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from waiting import LIMIT, wait
+from waiting import LIMIT, animation_frames, wait
 
 pytestmark = [pytest.mark.browser, pytest.mark.notebook]
 
@@ -248,7 +248,7 @@ def test_the_live_page_is_whole_and_survives_a_reload(open_notebook):
     seen.until(lambda: seen.inks() == {"#e6eaf0"})
     for tab in ("Measure", "Mathematics & claims", "Take along", "Understand"):
         seen.page.get_by_role("tab", name=tab).click()
-        seen.page.wait_for_timeout(300)
+        animation_frames(seen.page)
     assert not seen.page.locator(".lab-still").is_visible()
     assert 10_000 < len(json.dumps(seen.outputs()[-1])) < 200_000  # a still picture, and not the page
     seen.open()
@@ -285,13 +285,19 @@ from lab.app.session import Session
 [each._started for each in gc.get_objects() if isinstance(each, Session)]"""
 
 
-def test_the_live_page_comes_however_late_the_kernel_is(open_notebook):
+def test_the_live_page_comes_however_late_the_kernel_is(open_notebook, folder):
+    os.mkfifo(held := folder / "held")
     load = f"from lab import studies\nstudies.load_file({str(HERE / 'app' / 'gradual.py')!r})"
     seen = open_notebook(
-        "late", [BEGIN, f"{load}\nstudies.find('gradual')().panel()", "import time\ntime.sleep(4)", SESSIONS]
+        "late", [BEGIN, f"{load}\nstudies.find('gradual')().panel()", f"open({str(held)!r}).read()", SESSIONS]
     )  # the channel is opened when the last cell is done, and heard before
     shown = seen.page.locator(".lab-live .card").count
-    seen.run_all()
+    seen.command("notebook:run-all-cells")
+    seen.until(seen.page.locator(".lab-still").count)
+    for _ in range(30):
+        animation_frames(seen.page)
+    held.write_text("")  # the kernel waits for this
+    seen.until(seen.is_done)
     seen.until(shown)
     seen.until(lambda: seen.page.locator(".bk-Figure").count() >= 2)
     assert seen.overhang() < 0
@@ -324,20 +330,19 @@ def test_what_a_page_was_told_does_not_come_back(open_notebook, folder):
     seen.until(lambda: seen.page.locator(".bk-Figure").count() >= 3)
     slider = seen.page.locator("input[type=range][name=gamma]")
     for _ in range(3):
+        before = heard.stat().st_size if heard.exists() else 0
         slider.focus()
         seen.page.keyboard.press("ArrowRight")
-        seen.page.wait_for_timeout(300)
+        seen.until(lambda before=before: heard.exists() and heard.stat().st_size > before)
         seen.until(lambda: "Done in" in seen.says())
-        seen.until(lambda: not _dimmed_for_a_while(seen.page))  # on a busy machine the move itself may come late
+        seen.until(lambda: not _dimmed_for_a_while(seen.page))
     told = heard.read_text().split("\n")
     assert sum(line.startswith("MessageSent") for line in told) >= 4
     assert not {"ModelChanged state", "ModelChanged tags", "ModelChanged data", "ModelChanged reset_start"} & set(told)
 
 
 def _dimmed_for_a_while(page):
-    before = page.evaluate(_DIMMED)
-    page.wait_for_timeout(700)
-    return before or page.evaluate(_DIMMED)
+    return any(animation_frames(page) or page.evaluate(_DIMMED) for _ in range(30))
 
 
 _DIMMED = """() => {

@@ -97,7 +97,8 @@ CLAIMS = one_run("no training: one equation, solved exactly", (
           number("nfe", **DIGITS, diff_h=True), number("nfe", **DIGITS), "independent computation", ">", quick=False,
           seeds=_SEEDS),
     Claim("noise-error", "With noise the error regularizer lowers evaluations by more than 5%.", number("nfe", **NOISE_ER),
-          0.95 * number("nfe", **_NOISE_VANILLA), "table 3 of the paper: 502 of 529", "<", quick=False, seeds=_SEEDS),
+          0.95 * number("nfe", **_NOISE_VANILLA), "table 3 of the paper: 502 of 529", "<", quick=False, seeds=_SEEDS,
+          should_hold=False, note="over five seeds 333 evaluations against a bound of 359; the interval, 289 to 377, contains it"),
     Claim("noise-misfit", "The misfit of its moments is at most the paper's 0.0227.", number("misfit", **NOISE_ER), 0.0227,
           "table 3 of the paper", "<=", quick=False, seeds=_SEEDS),
 ))
