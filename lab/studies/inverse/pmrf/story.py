@@ -15,7 +15,7 @@ STORY = Story(
              "The posterior mean back: error {mse_pmrf:.3g}, where {mmse:.3g} is the least, and W₂ = {w2_pmrf:.3g}.",
              lambda before, after: after.mse_pmrf < 1.1 * after.mmse and after.w2_pmrf > 0.9 * after.w2_mean),
         Step("And if the noise of the start is large?", {"sigma_s": 0.7},
-             "It costs: error {mse_pmrf:.3g} in place of {before.mse_pmrf:.3g}, more than samples of the posterior, "
+             "It costs: error {mse_pmrf:.3g} instead of {before.mse_pmrf:.3g}, more than samples of the posterior, "
              "{mse_sampling:.3g}.",
              lambda before, after: after.mse_pmrf > after.mse_sampling, look="plane"),
         Step("What if the middle of the image is missing?", {"task": "inpainting", "noise": 0.05},

@@ -17,7 +17,7 @@ STORY = Story(
              "Larger batches hold sharper minima: η tr / 2 is {half_tr_sgd:.2f}, with single samples {before.half_tr_sgd:.2f}.",
              lambda before, after: after.half_tr_sgd >= before.half_tr_sgd - 0.05, look="edge"),
         Step("What if the first weights are larger?", {"scale": 2.0},
-             "Gradient descent keeps them, η tr / 2 = {half_tr_gd:.2f} in place of {before.half_tr_gd:.2f}.",
+             "Gradient descent keeps them, η tr / 2 = {half_tr_gd:.2f} instead of {before.half_tr_gd:.2f}.",
              lambda before, after: after.half_tr_gd > before.half_tr_gd, look="edge"),
     ),
     groups=(

@@ -61,11 +61,14 @@ CLAIMS = (
     Claim("two", "With two strengths all starts end within 1% of the minimum validation loss.", number("excess", **TWO),
           1.0, "a search over strengths", "<", quick=False, seeds=_SEEDS, should_hold=False,
           note="on four of five draws; on the fifth one start ends 23% above the minimum"),
-    *(
-        Claim(f"digits-{i}", f"On digits the {start} start reaches a validation loss below {bound}.",
-              of(_from(i), **DIGITS), bound, "independent computation", "<", quick=False, seeds=_SEEDS)
-        for i, (start, bound) in enumerate({"low": 0.15, "middle": 0.16, "high": 0.16}.items())
-    ),
+    Claim("digits-0", "On digits the low start reaches a validation loss below .15.", of(_from(0), **DIGITS), 0.15,
+          "independent computation", "<", quick=False, seeds=_SEEDS),
+    Claim("digits-1", "On digits the middle start reaches a validation loss below .15.", of(_from(1), **DIGITS), 0.15,
+          "independent computation", "<", quick=False, seeds=_SEEDS, should_hold=False,
+          note="a tie: .145 over five seeds, and the interval of the mean, .138 to .152, contains .15"),
+    Claim("digits-2", "On digits the high start reaches a validation loss below .15.", of(_from(2), **DIGITS), 0.15,
+          "independent computation", "<", quick=False, seeds=_SEEDS, should_hold=False,
+          note="a tie: .147 over five seeds, and the interval of the mean, .139 to .155, contains .15"),
     Claim("digits-right", "On digits the test accuracy is above 95%.", number("accuracy_end", **DIGITS), 0.95,
           "independent computation", ">", quick=False, seeds=_SEEDS),
     Claim("digits-random", "The validation loss of one training is at most 5% above the best of ten random strengths.",

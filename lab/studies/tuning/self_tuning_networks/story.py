@@ -20,7 +20,7 @@ STORY = Story(
              lambda before, after: after.excess > 10 > before.excess),
         Step("And if it is large?", WIDE,
              "A line through so much of a curve is another line: its slope is off by {slope_off:.0%}, and λ comes to "
-             "{lam_end:.2f} in place of {known_lam:.2f}.",
+             "{lam_end:.2f} instead of {known_lam:.2f}.",
              lambda before, after: after.slope_off > 0.5 and abs(float(after.lam_end - after.known_lam)) > 0.15),
         Step("Does the entropy mend a tiny one?", {"sigma": 1e-3},
              "It raises scales to {sigma_end:.2g}, and the worst start ends {excess:.2g}% above the least.",
