@@ -455,7 +455,17 @@ def _digest(what: Mapping[str, Any]) -> str:
 
 
 def canonical(value: Any) -> Any:
-    """One form for equal values: 1, 1.0 and numpy's 1.0 ask for the same run."""
+    """One form for equal values of a parameter, so that 1, 1.0 and NumPy's 1.0 ask for the same run.
+
+    Args:
+        value: a number of Python or NumPy, or any other value.
+
+    Returns:
+        An `int` for a whole number, Python's own number for another one; any other value unchanged.
+
+    >>> canonical(5.0), canonical(0.5), canonical("auto")
+    (5, 0.5, 'auto')
+    """
     value = value.item() if isinstance(value, np.generic) else value
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
