@@ -463,8 +463,10 @@ def canonical(value: Any) -> Any:
     Returns:
         An `int` for a whole number, Python's own number for another one; any other value unchanged.
 
-    >>> canonical(5.0), canonical(0.5), canonical("auto")
-    (5, 0.5, 'auto')
+    Examples:
+        >>> from lab.store import canonical
+        >>> canonical(5.0), canonical(0.5), canonical("auto")
+        (5, 0.5, 'auto')
     """
     value = value.item() if isinstance(value, np.generic) else value
     return int(value) if isinstance(value, float) and value.is_integer() else value
