@@ -38,7 +38,7 @@ class Kept(NamedTuple):
     data: str
     parameters: Mapping[str, Any]
     numbers: Mapping[str, float]
-    converged: bool
+    ended: str
 
 
 class _Read(NamedTuple):
@@ -65,12 +65,15 @@ def kept_runs(store: Store, study: type[Study], most: int = _LISTED) -> tuple[li
             packed = store.read(keys, names)
         except ValueError:  # removed or set aside this moment
             continue
-        told = zip(keys, *(cell_attrs(packed, name) for name in ("parameters", "data_title", "converged")), strict=True)
-        for row, (key, parameters, data, converged) in enumerate(told):
+        told = zip(
+            keys,
+            *(cell_attrs(packed, name) for name in ("parameters", "data_title", "converged", "ended")),
+            strict=True,
+        )
+        for row, (key, parameters, data, converged, ended) in enumerate(told):
             numbers = {name: float(packed[name].values[row]) for name in names if name in packed}
-            found.append(
-                Kept(key, entry.created, str(data or ""), json.loads(parameters or "{}"), numbers, bool(converged))
-            )
+            ended = str(ended or ("converged" if converged else "did not converge"))  # runs of older versions lack it
+            found.append(Kept(key, entry.created, str(data or ""), json.loads(parameters or "{}"), numbers, ended))
     return list({run.key: run for run in found}.values()), total
 
 
@@ -323,7 +326,7 @@ class RunList(View):
                 "on": run.key in tab.chosen,
                 "when": _when(run.created),
                 "data": run.data,
-                "parameters": _told(kind, run.parameters, differ) + " · did not converge" * (not run.converged),
+                "parameters": _told(kind, run.parameters, differ) + f" · {run.ended}" * (run.ended != "converged"),
                 "numbers": [column[row] for column in columns],
             }
             for row, run in enumerate(listed)

@@ -47,7 +47,7 @@ ADVICE_CSS = """
 def numbers_html(study: Study, result: Any, rough: bool = False, stored: bool = False, stale: str = "") -> str:
     """What came out: four numbers large, the sentences of the story, all numbers on a press."""
     cells = headline(study, result, rough, stored)
-    told = [f'<div class="strip{stale}">{"".join(first(cells, result, rough))}</div>']
+    told = [f'<div class="strip{stale}">{"".join(first(cells, study.ended(result)[1] == "good" and not rough))}</div>']
     said = [escape(text) for text in (study.story.summary(result) if study.story is not None else ())]
     told += [f'<p class="says away{stale}">{" ".join(said)}</p>'] if said else []
     told.append(
@@ -56,10 +56,10 @@ def numbers_html(study: Study, result: Any, rough: bool = False, stored: bool = 
     return "".join(told)
 
 
-def first(cells: list[str], result: Any, rough: bool) -> list[str]:
-    """The four numbers that stand large; that it did not converge is one of them."""
+def first(cells: list[str], converged: bool) -> list[str]:
+    """The four cells that stand large; of a run that has not fully converged, its status is one of them."""
     *numbers, status, _ = cells
-    return [*numbers[:4]] if result.attrs["converged"] and not rough else [*numbers[:3], status]
+    return [*numbers[:4]] if converged else [*numbers[:3], status]
 
 
 def headline(study: Study, result: Any, rough: bool = False, from_store: bool = False) -> list[str]:
@@ -70,17 +70,15 @@ def headline(study: Study, result: Any, rough: bool = False, from_store: bool = 
         if declared.half in result:
             text += f" ± {theme.number(result[declared.half].item(), 2)}"
         cells.append(_cell(text, theme_label(declared), mood, declared.doc))
-    attrs = result.attrs
+    attrs, (ended, mood) = result.attrs, study.ended(result)
     after = "by its own rule"
     if "iterations" in result:
         count = int(result.iterations)
         after = f"after {theme.number(count)} iteration{'' if count == 1 else 's'}"
     if rough:
         cells.append(_cell("a sketch", after, "warn", "what there is so far; the run goes on and will replace it"))
-    elif attrs["converged"]:
-        cells.append(_cell("converged", after, "good", "the stopping rule was met"))
     else:
-        cells.append(_cell(attrs["reason"].replace("_", " "), after, "warn", attrs["advice"]))
+        cells.append(_cell(ended, after, mood, attrs["advice"] if mood == "warn" else "the stopping rule was met"))
     compiled = (
         f"compiled in {theme.duration(attrs['compile_seconds'])}" if attrs["programs_compiled"] else "compiled before"
     )

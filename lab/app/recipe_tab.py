@@ -77,7 +77,7 @@ def tables(study: Study, result: xr.Dataset) -> str:
     again = "began from its neighbour; an export computes it anew from the start" if warm else "from the start"
     run = [
         ("study", f"{theme.escape(study.slug)}, version {recipe['study_version']}"),
-        ("ended", theme.escape(str(result.attrs["reason"]).replace("_", " "))),
+        ("ended", theme.escape(study.ended(result)[0])),
         ("computed", again),
         ("time", _times(result)),
         ("precision", theme.escape(recipe["dtype"])),

@@ -328,8 +328,9 @@ def doctor(arguments: argparse.Namespace) -> int:
         try:
             with clocked() as clock, _terminal_report(lambda place=place: place) as report:
                 result = study().run(report)
-            state = "converged" if result.attrs["converged"] else "did not converge"
-            rows.append((study.slug, f"default run {state} in {_times(clock.run, clock.compile)}"))
+            rows.append(
+                (study.slug, f"default run ended ({study.ended(result)[0]}) in {_times(clock.run, clock.compile)}")
+            )
         except Exception as problem:
             sound = False
             rows.append((study.slug, f"default run failed: {problem}"))
@@ -441,8 +442,9 @@ def _print_scalars(study: Study, result: xr.Dataset) -> None:
     rows = [
         (declared.label, _with_interval(declared, result), declared.unit)
         for declared in study.results
-        if declared.headline and declared.name in result and not declared.dims
+        if declared.headline and declared.name in result and not declared.dims and declared.name != "converged"
     ]
+    rows.append(("ended", study.ended(result)[0], ""))
     times = _times(result.attrs["run_seconds"], result.attrs["compile_seconds"])
     print_table((study.title, result.attrs["data_title"], ""), [*rows, ("time", times, "")])
 

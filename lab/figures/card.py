@@ -43,9 +43,7 @@ def card_of(result: xr.Dataset) -> str:
     ]
     if swept := sweeping.swept(result) if "parameters" in result.attrs else []:
         rows.append(("sweep", " x ".join(f"{result.sizes[name]} {name}" for name in swept), ""))
-    converged = bool(result.attrs.get("converged", 0))
-    ended = "converged" if converged else str(result.attrs.get("reason", "not converged"))
-    rows.append(("ended", ended.replace("_", " "), "good" if converged else "warn"))
+    rows.append(("ended", *study.ended(result)))
     if isinstance(seconds := result.attrs.get("run_seconds"), int | float):
         rows.append(("run", duration(float(seconds)), ""))
     under = str(result.attrs.get("command", ""))

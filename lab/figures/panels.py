@@ -189,8 +189,9 @@ def caption(study: "Study", names: Sequence[str], result: "xr.Dataset", file: st
     ]
     origin = str(result.attrs.get("data_title", "")) or (study.data if isinstance(study.data, str) else study.data.name)
     made = f"{study.title} ({study.paper.short}); data: {origin}; {', '.join(values) or 'default values'}."
-    if not result.attrs.get("converged", 1):
-        made += f" The run did not converge ({str(result.attrs['reason']).replace('_', ' ')})."
+    ended, mood = study.ended(result)
+    if mood == "warn":
+        made += f" Status: {ended}." if result.attrs.get("converged") else f" The run did not converge ({ended})."
     words = mathematics(" ".join([*parts, made]))
     stem = Path(file).stem
     include = rf"\input{{{file}}}" if file.endswith(".pgf") else rf"\includegraphics{{{file}}}"

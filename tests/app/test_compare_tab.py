@@ -86,7 +86,7 @@ def test_runs_of_sweeps_are_listed_one_by_one_and_found_by_their_parameters():
     assert [(run.parameters["c"], run.parameters["steps"]) for run in found] == [(4.0, 6)]
     assert found[0].numbers["root"] == pytest.approx(2.0, rel=1e-3)
     assert [row["parameters"] for row in json.loads(tab.list.state)["rows"]] == ["c = 4"]
-    tab.runs = [run._replace(converged=False) for run in tab.runs]
+    tab.runs = [run._replace(ended="did not converge") for run in tab.runs]
     tab.list.refresh()
     assert [row["parameters"] for row in json.loads(tab.list.state)["rows"]] == ["c = 4 · did not converge"]
     tab.set_choice("words", "c=5")

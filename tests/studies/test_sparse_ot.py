@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from lab.cli import commands
+from lab import figures
+from lab.app import numbers
+from lab.cli import commands, main
 from lab.datasets import Data
 from lab.studies import draw
 from lab.studies.ot.sparse_ot import SparseOT
@@ -268,3 +270,25 @@ def test_cells_of_k1_are_the_assignment(runs):
     score = run.alpha.values[:, None] - ((run.x.values[:, None] - run.y.values[None]) ** 2).sum(-1)
     clear = np.diff(np.sort(score, axis=0)[-2:], axis=0)[0] > 1e-6
     np.testing.assert_array_equal(score.argmax(0)[clear], served[clear])
+
+
+def test_a_plan_that_misses_its_marginals_is_marked_wherever_the_run_is_shown():
+    """At equal points all costs tie: the dual converges, and each column sends its mass to the same source."""
+    same = np.full((3, 2), 0.1)
+    study = SparseOT(data={"x": same, "y": same}, k=1)
+    result = study.run()
+    assert result.attrs["converged"]
+    assert result.row_error_l1 > 1
+    status = "dual converged, plan infeasible"
+    assert study.ended(result) == (status, "warn")
+    assert result.attrs["ended"] == status  # the header of an exported file
+    assert f"<b>{status}</b>" in numbers.numbers_html(study, result).partition("<details")[0]
+    assert status in figures.card_of(result)
+    assert status in figures.caption(study, ["plan"], result)
+    assert SparseOT.ended(study.but(plan="relaxed").run()) == ("converged", "good")
+
+
+def test_the_command_line_states_that_the_plan_misses_its_marginals(tmp_path, capsys):
+    np.savez(tmp_path / "equal.npz", x=np.full((3, 2), 0.1), y=np.full((3, 2), 0.1))
+    assert main(["run", "sparse-ot", "--data", str(tmp_path / "equal.npz"), "--k", "1"]) == 0
+    assert "dual converged, plan infeasible" in capsys.readouterr().out

@@ -18,6 +18,7 @@ from lab.datasets import Data
 from lab.numerics import Chunked, Loop, Reason, Remembered, Report
 
 from .clock import Clock, clocked
+from .declare import Mood
 from .parameters import Choice, Switch
 from .pictures import Picture
 from .recipe import Recorded
@@ -99,6 +100,22 @@ class Study(Recorded):
     def advice(cls, result: xr.Dataset) -> str:
         """One sentence on what is not as it should be and what to try; "" when all is well."""
         return ""
+
+    @classmethod
+    def ended(cls, result: xr.Dataset) -> tuple[str, Mood]:
+        """How a run ended, as the page, the command line and exported files state it.
+
+        Override it where the stopping rule covers only a part of the result, such as the dual but not the plan.
+
+        Args:
+            result: a run.
+
+        Returns:
+            a few words, "converged" or the reason why it did not, and ``"good"`` or ``"warn"``.
+        """
+        if result.attrs.get("converged"):
+            return "converged", "good"
+        return str(result.attrs.get("reason", "not converged")).replace("_", " "), "warn"
 
     # ---- what a study inherits -------------------------------------------------------------------------------
 
@@ -252,6 +269,7 @@ class Study(Recorded):
             result[dim].attrs = {"long_name": label, "units": unit} | result[dim].attrs
         result.attrs = self.attributes(data) | {"converged": int(reason.converged), "reason": reason.name.lower()}
         result.attrs |= self.facts(data, inputs, p, output)
+        result.attrs["ended"] = self.ended(result)[0]
         said = [] if reason.converged else [self.ends.get(reason, f"Not converged: {reason.advice}.")]
         result.attrs["advice"] = " ".join(filter(None, [*said, self.advice(result)]))
         return result
