@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lab import datasets, studies
+from lab.studies.contract.telling import is_whole
 
 SAME = np.full((3, 2), 0.1)
 APART = SAME + np.arange(3.0)[:, None]
@@ -53,3 +54,27 @@ def test_a_run_on_degenerate_data_is_finite_or_not_converged(slug, data):
     assert not found.attrs["converged"] or all(map(np.isfinite, headline.values())), headline
     assert found.row_error_l1 <= 1e-6 or found.n_ties or not found.attrs["converged"]
     assert not np.isnan(found.strength)
+
+
+MAIN = {"images": "pixels", "volumes": "volume", "trajectories": "positions", "mdp": "rewards"}
+"""The array of a kind whose values are made degenerate; ``x`` of the other kinds."""
+
+
+@pytest.mark.parametrize("scale", [1e-300, 5e-324, 1e300], ids=["tiny", "denormal", "huge"])
+@pytest.mark.parametrize("study", studies.catalogue(), ids=lambda study: study.slug)
+def test_every_study_rejects_values_whose_squares_are_not_numbers(study, scale):
+    """Raised by the check of the kind, before anything is compiled."""
+    kind = datasets.kind_named(study.kind)
+    key = MAIN.get(study.kind, "x")
+    declared = kind.arrays[key]
+    shape = declared[0] if isinstance(declared, list) else declared
+    values = np.full([size if isinstance(size, int) else 3 for size in shape], scale)
+    with pytest.raises(
+        ValueError, match=f"{key} in a file has numbers of magnitude .* is needed: .* choose another unit"
+    ):
+        kind.check_given("a file", {key: values})
+
+
+def test_a_sentence_without_a_number_is_left_out():
+    assert all(not is_whole(f"The speed goes from 0 to {text}") for text in ("nan", "inf", "∞", "–"))
+    assert is_whole("The speed goes from 0 to 0.5 at infinity of nano")

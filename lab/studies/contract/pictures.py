@@ -1,7 +1,6 @@
 """Pictures: ways to look at a result, and which results each can show."""
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from lab.words import readable
 
 from . import sweeping
 from .parameters import as_text, choices
-from .telling import told
+from .telling import is_whole, told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -260,7 +259,7 @@ class Picture:
             return ""
         bare = self._bare(result)
         text = readable(self.finds(bare)) if callable(self.finds) else told(self.finds, bare)
-        return "" if re.search(r"–|\bnan\b|\binf\b", text) else text
+        return text if is_whole(text) else ""
 
     def clicked(self, result: xr.Dataset, x: float, y: float, camera: Any = None) -> Mapping[str, Any]:
         """The parameters that a click at (x, y) sets, in the picture of this camera."""

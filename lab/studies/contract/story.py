@@ -11,7 +11,7 @@ from lab.inputs import listed
 
 from .comparisons import Comparison
 from .pictures import Finding, Pictures
-from .telling import told
+from .telling import is_whole, told
 
 if TYPE_CHECKING:
     from .declare import Result
@@ -101,7 +101,7 @@ class Story:
             *(comparison.sentence(result) for comparison in self.compares[:2]),
             *(told(text, result) for text in self.says),
         ]
-        return [text for text in said if text and "–" not in text]
+        return [text for text in said if text and is_whole(text)]
 
     def flaw(self, pictures: Pictures, parameters: Mapping[str, Any], results: "Sequence[Result]") -> str:
         """What is not whole, as the end of a sentence that begins with "it"; "" when all is well."""

@@ -41,6 +41,23 @@ def told(text: str | Callable[[xr.Dataset], str], result: xr.Dataset, before: xr
     return readable(_Numbers().vformat(text, (), {"": result, "before": before}))
 
 
+def is_whole(text: str) -> bool:
+    """Whether a sentence has all its numbers.
+
+    Args:
+        text: as ``told`` gives it.
+
+    Returns:
+        False where a number is missing, NaN or infinite.
+
+    Examples:
+        >>> from lab.studies.contract.telling import is_whole
+        >>> is_whole("it costs 0.5"), is_whole("it costs nan"), is_whole("it costs –")
+        (True, False, False)
+    """
+    return not re.search(r"–|∞|\bnan\b|\binf\b", text)
+
+
 class _Numbers(string.Formatter):
     """Fields are names of scalars of a result; nothing else can be reached."""
 
