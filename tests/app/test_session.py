@@ -52,8 +52,8 @@ def test_a_value_that_was_shown_is_shown_again_without_a_run(session, monkeypatc
     session.set(gamma=1.0)
     assert settled(session).result is first
     assert (session.error, session.fresh, session.study.gamma) == ("", True, 1.0)
-    session.open(session.study)  # asked for explicitly
-    assert "a run" in settled(session).error
+    session.open(session.study)  # asked for explicitly: computed, or read where another test has kept it
+    assert "a run" in settled(session).error or session.from_store
 
 
 @pytest.mark.slow
@@ -236,7 +236,7 @@ def test_stop_keeps_the_best_so_far(session):
     assert int(session.result.iterations) <= at + 4  # each takes 0.05 s
     assert session.result.attrs["reason"] == "stopped"
     assert session.fresh
-    assert 1.0 < float(session.result.total) < 5.0  # on its way from the warm start to the limit
+    assert 0.0 < float(session.result.total) < 5.0  # on its way to the limit
 
 
 def test_what_was_stopped_or_has_failed_can_be_run_again(session):

@@ -32,10 +32,14 @@ def marked(mark):
 
 
 @contextmanager
-def lab(*words, **env):
-    """A command of the lab in a process of its own; afterwards nothing of it may be there."""
+def lab(*words, hangup=signal.SIG_DFL, **env):
+    """A command of the lab in a process of its own; afterwards nothing of it may be there.
+
+    Args:
+        hangup: the handler of SIGHUP that the command inherits; under nohup this is ``signal.SIG_IGN``.
+    """
     mark = f"lab-{uuid4().hex}"
-    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup the command would inherit that it is ignored
+    inherited = signal.signal(signal.SIGHUP, hangup)
     process = subprocess.Popen(
         [sys.executable, "-c", LAB, *words],
         env=os.environ | env | {"LAB_MARK": mark},
@@ -64,19 +68,52 @@ def sweeping(tmp_path):
     """The words of a sweep of a user's study, and its environment."""
     (tmp_path / "slower.py").write_text("import toy\n\n\nclass Slower(toy.Slow):\n    slug = 'slower'\n")
     path = os.pathsep.join([str(SWEEPS), str(SWEEPS.parents[1])])
-    env = {"LAB_HOME": str(tmp_path / "home"), "TOY_FOLDER": str(tmp_path), "TOY_SECONDS": "0.2", "PYTHONPATH": path}
+    env = {"LAB_HOME": str(tmp_path / "home"), "TOY_FOLDER": str(tmp_path), "TOY_SECONDS": "0.1", "PYTHONPATH": path}
     return ["sweep", str(tmp_path / "slower.py"), "--power", "1:30", "--steps", "9000", "--on"], env
 
 
+class Held:
+    """A cell that waits at a pipe, as one that takes long; not one of those that are run to plan the sweep."""
+
+    def __init__(self, folder):
+        self.folder, self.pipe = folder, folder / "hold-28"
+        os.mkfifo(self.pipe)
+
+    def reached(self):
+        return (self.folder / "computed").exists() and " 28\n" in (self.folder / "computed").read_text()
+
+    @contextmanager
+    def free(self):
+        writer = os.open(self.pipe, os.O_RDWR)
+        yield
+        os.close(writer)
+
+
+@pytest.fixture
+def held(tmp_path):
+    return Held(tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM", "SIGKILL"])
-def test_worker_processes_end_with_their_sweep(kind, sweeping, tmp_path):
+def test_worker_processes_end_with_their_sweep(kind, sweeping, held):
     words, env = sweeping
     with lab(*words, "local:1", **env) as (process, there):
         assert process.stdout.readline().startswith("slower: 30 power")
-        before = (tmp_path / "computed").stat().st_size  # what was measured
-        wait(lambda: (tmp_path / "computed").stat().st_size > before)
+        wait(held.reached)
         assert len(there()) >= 2
         process.send_signal(getattr(signal, kind))
+        with held.free():  # Ctrl-C waits for what is being computed
+            process.wait(LIMIT)
+
+
+def test_a_sweep_goes_on_under_nohup(sweeping, held, tmp_path):
+    words, env = sweeping
+    with lab(*words, "local:1", hangup=signal.SIG_IGN, **env) as (process, _):
+        wait(held.reached)
+        process.send_signal(signal.SIGHUP)
+        with held.free():
+            assert process.wait(LIMIT) == 0
+    assert {int(line.split()[1]) for line in (tmp_path / "computed").read_text().splitlines()} == {*range(1, 31)}
 
 
 def test_jobs_end_with_their_sweep(sweeping, tmp_path, monkeypatch):

@@ -77,7 +77,7 @@ class Toy(Study):
 
 
 class Slow(Toy):
-    """Not traceable; leaves a mark for each cell that was computed, and can kill its process once."""
+    """Not traceable; leaves a mark for each cell that was computed, and can be held at a pipe or kill its process once."""
 
     slug = "slow"
 
@@ -91,6 +91,8 @@ class Slow(Toy):
             if trap.read_text() != "always":
                 trap.unlink()
             os.kill(os.getpid(), 9)
+        if (gate := folder / f"hold-{int(p.power)}").exists():
+            gate.open().close()  # a pipe: until somebody opens it to write
         time.sleep(float(os.environ.get("TOY_SECONDS", "0")))
         return Toy.compute(inputs, p, loop, warm)
 
