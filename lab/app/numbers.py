@@ -66,10 +66,11 @@ def headline(study: Study, result: Any, rough: bool = False, from_store: bool = 
     """The scalars that matter, each with what it is and whether it is as it should be; then convergence and time."""
     cells = []
     for declared, value, mood in headlines(study.results, result):
-        text = theme.number(value)
-        if declared.half in result:
+        text, why = theme.number(value), declared.undefined_at(value)
+        if declared.half in result and not why:
             text += f" ± {theme.number(result[declared.half].item(), 2)}"
-        cells.append(_cell(text, theme_label(declared), mood, declared.doc))
+        label = theme_label(declared)
+        cells.append(_cell(text, f"{label}, {why}" if why else label, mood, declared.doc))
     attrs, (ended, mood) = result.attrs, study.ended(result)
     after = "by its own rule"
     if "iterations" in result:

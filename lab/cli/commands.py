@@ -460,7 +460,8 @@ def _seconds(seconds: float) -> str:
 
 def _with_interval(declared: Result, result: xr.Dataset) -> str:
     half = f" ± {result[declared.half].item():.2g}" if declared.half in result else ""
-    return _number(result[declared.name].item()) + half
+    value = result[declared.name].item()
+    return declared.undefined_at(value) or _number(value) + half
 
 
 def _number(value: Any) -> str:

@@ -38,7 +38,11 @@ def card_of(result: xr.Dataset) -> str:
     except (KeyError, ValueError):
         return below
     rows = [
-        (declared.label, f"{number(value)} {declared.unit.removeprefix('1')}".strip(), mood)
+        (
+            declared.label,
+            declared.undefined_at(value) or f"{number(value)} {declared.unit.removeprefix('1')}".strip(),
+            mood,
+        )
         for declared, value, mood in headlines(study.results, result)
     ]
     if swept := sweeping.swept(result) if "parameters" in result.attrs else []:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import xarray as xr
 
 from . import sweeping
@@ -74,6 +75,8 @@ class Result:
         judge: what a value means: ``"good"``, ``"warn"`` or nothing; sees the value and the whole result.
         absent: why some results lack it, and what to choose to have it: "no network was trained: set the training steps
             above 0"; "" where all have it.
+        undefined: why it may be NaN or infinite although the run converged: "all measured scores are equal". A run does not
+            converge if a headline number without such a reason is not finite, or if an array without it is infinite.
         half: the result that holds half the width of its 95% interval, which is shown beside it.
     """
 
@@ -85,7 +88,48 @@ class Result:
     headline: bool = False
     judge: Callable[[float, xr.Dataset], Mood] | None = field(default=None, compare=False)
     absent: str = ""
+    undefined: str = ""
     half: str = ""
+
+    def undefined_at(self, value: float) -> str:
+        """Give the text that replaces a NaN on every interface.
+
+        Args:
+            value: the number of a run.
+
+        Returns:
+            "not defined: " and the declared reason; "" for a number, and for a NaN without a declared reason.
+
+        Examples:
+            >>> from lab.studies import Result
+            >>> Result("r", (), "correlation", "of x and y", undefined="x is constant").undefined_at(float("nan"))
+            'not defined: x is constant'
+        """
+        return f"not defined: {self.undefined}" if self.undefined and value != value else ""
+
+    def is_sound(self, values: np.ndarray) -> bool:
+        """Check that values may come from a run that converged.
+
+        A headline number must be finite. Other values may be NaN but not infinite, except along an iteration. Results with a
+        declared ``undefined`` may have any value.
+
+        Args:
+            values: the values of a run.
+
+        Returns:
+            False if the run has not converged, whatever its stopping rule states.
+
+        Examples:
+            >>> import numpy as np
+            >>> from lab.studies import Result
+            >>> Result("path", ("time",), "path", "of a particle").is_sound(np.array([0.0, np.inf]))
+            False
+        """
+        if values.dtype.kind != "f" or self.undefined or "iteration" in self.dims:
+            return True
+        if self.headline and not self.dims:
+            return bool(np.isfinite(values))
+        return not np.isinf(values).any()
 
 
 def headlines(results: Sequence[Result], result: xr.Dataset) -> Iterator[tuple[Result, float, Mood]]:

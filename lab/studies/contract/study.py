@@ -230,7 +230,9 @@ class Study(Recorded):
         """The output of ``compute`` (without ``warm``) as a Dataset with coordinates, labels and the recipe."""
         p, output = self.given(), dict(output)
         reason = Reason(int(output.pop("reason", Reason.CONVERGED)))
-        if reason.converged and not self._has_finite_errors(output):
+        if reason.converged and not all(
+            each.is_sound(np.asarray(output[each.name])) for each in self.results if each.name in output
+        ):
             reason = Reason.NOT_FINITE
             output["converged"] = False
         output.setdefault("converged", reason.converged)
@@ -273,12 +275,6 @@ class Study(Recorded):
         said = [] if reason.converged else [self.ends.get(reason, f"Not converged: {reason.advice}.")]
         result.attrs["advice"] = " ".join(filter(None, [*said, self.advice(result)]))
         return result
-
-    @classmethod
-    def _has_finite_errors(cls, output: Mapping[str, Any]) -> bool:
-        """Whether each headline error or residual of a run is a number: no run that has none has converged."""
-        names = [each.name for each in cls.results if each.headline and not each.dims and each.name in output]
-        return all(np.isfinite(output[name]) for name in names if {"error", "residual"} & {*name.split("_")})
 
     def _repr_html_(self) -> str:
         return cards.of_study(self)

@@ -139,8 +139,8 @@ class SinkhornNewtonSparse(Study):
         Result("spectral_gap", (), "1 − s₂²", "what a sweep takes off the error", headline=True, absent=_NO_SPECTRUM),
         Result("sweeps_per_decade", (), "sweeps a decade, predicted", "ln 10 over −ln s₂²: plain sweeps for a tenth of the "
                "error", absent=_NO_SPECTRUM),
-        Result("sweeps_per_decade_observed", (), "sweeps a decade, observed", "over the last decade of the error; NaN where "
-               "it did not get below 0.01"),
+        Result("sweeps_per_decade_observed", (), "sweeps a decade, observed", "over the last decade of the error",
+               undefined="the error did not fall through a decade in Sinkhorn's sweeps"),
         Result("row_error_l1", (), "L1 row error", "how far the rows of the plan are from the source masses, of mass 1",
                headline=True),
         Result("column_error_l1", (), "L1 column error", "how far the columns are from the target masses, of mass 1"),

@@ -25,6 +25,12 @@ FRAMES, LOOKS = 9, 61
 _CLIMBS = Remembered(bytes=memory.budget() // 8)
 
 _UNKNOWN = "the gradient is not known here: choose tabular or LQR as the environment"
+_IDLE = "this method did not run"
+_UNMEASURED = {
+    "slope": f"the exact gradient is not known, the error is 0, or {_IDLE}",
+    "err": f"the exact gradient is not known, or {_IDLE}",
+    "gap": f"the exact value is not known, or {_IDLE}",
+}
 _EACH = (
     ("slope", "slope of the error", "of log error by log t, from updates / 20 on: -1/3, -2/5, -1/2 in theory"),
     ("err", "error at the end", "|d - ∇J|, mean over seeds and the last tenth of the updates"),
@@ -32,7 +38,8 @@ _EACH = (
     ("gap", "gap at the end", "J* - J(θ), mean over seeds"),
 )
 RESULTS = (
-    *(Result(f"{name}_{short}", (), f"{label}, {rule}", doc, headline=rule == "N-PG-IGT" and name != "gap")
+    *(Result(f"{name}_{short}", (), f"{label}, {rule}", doc, headline=rule == "N-PG-IGT" and name != "gap",
+             undefined=_UNMEASURED.get(name, _IDLE))
       for name, label, doc in _EACH for rule, short in SHORT.items()),
     Result("best", (), "J*", "the largest J of all policies, also of those that look at the clock", absent=_UNKNOWN),
     Result("bias_each", (), "bias of B v", "distance of a mean over 2,000 episodes from the exact product, in standard errors",

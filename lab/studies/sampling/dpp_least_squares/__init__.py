@@ -29,6 +29,7 @@ from .reported import REPORTED
 from .story import STORY
 
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+_EXACT = "the best error is 0, because the space contains the function"
 _UNTHINNED = "no design was thinned: set how many"
 
 
@@ -116,9 +117,10 @@ class DPPLeastSquares(Study):
                judge=lambda value, result: _mood(value)),
         Result("stable_iid", (), "share stable, independent", "the same of independent points of the Christoffel law",
                headline=True),
-        Result("ratio_here", (), "error / best", "squared L2 error over the best one: median of this design", headline=True),
+        Result("ratio_here", (), "error / best", "squared L2 error over the best one: median of this design", headline=True,
+               undefined=_EXACT),
         Result("ratio_iid", (), "error / best, independent", "the same of independent points of the Christoffel law",
-               headline=True),
+               headline=True, undefined=_EXACT),
         Result("best", (), "best error", "L2 distance of f from the space", headline=True),
         Result("functions", (), "m", "functions in use", headline=True),
         Result("points_used", (), "n", "evaluations of a design", headline=True),
@@ -127,15 +129,17 @@ class DPPLeastSquares(Study):
         Result("lambda_min", ("design", "n_over_m", "draw"), "λmin(G)", "least eigenvalue of the Gram matrix"),
         Result("cond", ("design", "n_over_m", "draw"), "condition", "of the Gram matrix"),
         Result("err2", ("design", "n_over_m", "draw"), "squared error", "of the fit, in L2"),
-        Result("ratio", ("design", "n_over_m", "draw"), "error / best", "squared L2 error over the best one"),
+        Result("ratio", ("design", "n_over_m", "draw"), "error / best", "squared L2 error over the best one", undefined=_EXACT),
         Result("probability", ("design", "n_over_m"), "P(λmin ≥ 1 - δ)", "share of stable designs"),
         Result("probability_error", ("design", "n_over_m"), "standard error", "of that share"),
         Result("lambda_median", ("design", "n_over_m"), "median λmin(G)", "over draws"),
-        Result("ratio_mean", ("design", "n_over_m"), "mean error / best", "over draws; of heavy tails, to be read with care"),
-        Result("ratio_quantile", ("design", "n_over_m", "level"), "error / best", "quantiles over draws"),
+        Result("ratio_mean", ("design", "n_over_m"), "mean error / best", "over draws; of heavy tails, to be read with care",
+               undefined=_EXACT),
+        Result("ratio_quantile", ("design", "n_over_m", "level"), "error / best", "quantiles over draws", undefined=_EXACT),
         Result("ratio_stable", ("design", "n_over_m"), "mean error / best, if stable", "over stable draws: what conditioning "
-               "gives"),
-        Result("tries", ("design", "n_over_m"), "designs to draw", "until one is stable, on average: 1 / P"),
+               "gives", undefined=_EXACT),
+        Result("tries", ("design", "n_over_m"), "designs to draw", "until one is stable, on average: 1 / P",
+               undefined="no design that was drawn is stable"),
         Result("linear", ("design", "draw"), "Σ |x|²", "over the first m points"),
         Result("n_proposals", ("draw",), "points drawn", "for one projection DPP; m where it is a random matrix"),
         Result("points", ("design", "kept", "point", "coord"), "coordinate", "of a few draws, at the largest n"),
@@ -154,11 +158,12 @@ class DPPLeastSquares(Study):
         Result("fit", ("design", "place"), "fit", "of the first draw at this n/m"),
         Result("n_used", ("thin",), "points left", "after thinning", absent=_UNTHINNED),
         Result("thin_lambda_min", ("thin",), "λmin(G)", "after thinning", absent=_UNTHINNED),
-        Result("thin_ratio", ("thin",), "error / best", "after thinning", absent=_UNTHINNED),
+        Result("thin_ratio", ("thin",), "error / best", "after thinning", absent=_UNTHINNED, undefined=_EXACT),
         Result("thin_estimate", ("thin",), "estimate / error", "after thinning: what the points alone say, over the truth",
-               absent=_UNTHINNED),
-        Result("whole_ratio", ("thin",), "error / best", "of the same designs before", absent=_UNTHINNED),
-        Result("whole_estimate", ("thin",), "estimate / error", "of the same designs before", absent=_UNTHINNED),
+               absent=_UNTHINNED, undefined=_EXACT),
+        Result("whole_ratio", ("thin",), "error / best", "of the same designs before", absent=_UNTHINNED, undefined=_EXACT),
+        Result("whole_estimate", ("thin",), "estimate / error", "of the same designs before", absent=_UNTHINNED,
+               undefined=_EXACT),
     )
     pictures = PICTURES
     presets = PRESETS

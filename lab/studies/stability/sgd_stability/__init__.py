@@ -44,6 +44,7 @@ _PARAMETERS = 60_000
 _MANY = "thresholds for all batch sizes need at most 64 samples times outputs, and no momentum"
 _NO_PAIRS = "only the diagonal and the two-layer network have pairs of layers to compare"
 _UNTESTED = "there is no test set"
+_GONE = "training at this learning rate diverged"
 _NO_NORM = "this model has no path norm"
 _OTHER_WAY = "the other method alone was trained: choose SGD and GD"
 
@@ -180,13 +181,13 @@ class SGDStability(Study):
                absent=_NO_NORM),
         Result("test_error", ("way", "step"), "test error", "mean squared error on the test set", absent=_UNTESTED),
         Result("rates", ("rate",), "learning rates", "that were trained: η, then the others"),
-        Result("final_loss", ("way", "rate"), "loss L", "at the end"),
-        Result("final_tr", ("way", "rate"), "tr G", "at the end"),
-        Result("final_fro", ("way", "rate"), "|G|_F", "at the end"),
-        Result("final_lmax", ("way", "rate"), "λmax(G)", "at the end"),
-        Result("final_mu", ("way", "rate"), "alignment μ", "at the end"),
-        Result("final_path_norm", ("way", "rate"), "norm", "at the end", absent=_NO_NORM),
-        Result("final_test_error", ("way", "rate"), "test error", "at the end", absent=_UNTESTED),
+        Result("final_loss", ("way", "rate"), "loss L", "at the end", undefined=_GONE),
+        Result("final_tr", ("way", "rate"), "tr G", "at the end", undefined=_GONE),
+        Result("final_fro", ("way", "rate"), "|G|_F", "at the end", undefined=_GONE),
+        Result("final_lmax", ("way", "rate"), "λmax(G)", "at the end", undefined=_GONE),
+        Result("final_mu", ("way", "rate"), "alignment μ", "at the end", undefined=_GONE),
+        Result("final_path_norm", ("way", "rate"), "norm", "at the end", absent=_NO_NORM, undefined=_GONE),
+        Result("final_test_error", ("way", "rate"), "test error", "at the end", absent=_UNTESTED, undefined=_GONE),
         Result("interpolated", ("way", "rate"), "interpolates", "1 where the loss is below a thousandth of that of f = 0"),
         Result("tr_end", ("way",), "tr G", "at the end, at η, of all samples"),
         Result("fro_end", ("way",), "|G|_F", "at the end, at η, of all samples"),

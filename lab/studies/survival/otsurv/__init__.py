@@ -35,6 +35,7 @@ _TRAINED_BY = (
 _OT = {"pooling": ("ot",)}
 _NO_PLAN = "mean and attention have no plan: choose ot"
 _NO_TRUTH = "the true risk of these data is not known"
+_NO_PAIRS = "no two bags are comparable: their times are equal or censored"
 _NO_KINDS = "the kinds of these patches are not known"
 
 
@@ -157,10 +158,12 @@ class OTSurv(Study):
         "channel": ("channel", ""),
     }
     results = (
-        Result("cindex", (), "C-index", "share of comparable pairs of test bags that the risk orders right", headline=True),
-        Result("cindex_train", (), "C-index, training", "the same of the bags that were learnt from", headline=True),
+        Result("cindex", (), "C-index", "share of comparable pairs of test bags that the risk orders right", headline=True,
+               undefined=_NO_PAIRS),
+        Result("cindex_train", (), "C-index, training", "the same of the bags that were learnt from", headline=True,
+               undefined=_NO_PAIRS),
         Result("cindex_oracle", (), "C-index of the truth", "the same of the log risk that the times were drawn with",
-               headline=True, absent=_NO_TRUTH),
+               headline=True, absent=_NO_TRUTH, undefined=_NO_PAIRS),
         Result("chi2", (), "log-rank χ²", "of test bags above and below the median risk, 1 degree of freedom",
                headline=True),
         Result("p", (), "p-value", "of the log-rank test", headline=True),

@@ -23,6 +23,7 @@ KINDS = ("rule", "by positions", "by spectra", "driver")
 PAIRS = ("rule, of drivers", "foretold by positions", "foretold by spectra")
 
 _UNTRAINED = "no stream was trained: set the training steps above 0"
+_ALIKE = "one of the two quantities is the same for all agents, so there is no correlation"
 _STRANGERS = "who drives is not known: bring a column profile with -1, 0 or 1"
 RESULTS = (
     Result("ade_velocity", (), "ADE, constant velocity", "mean distance from the truth, on roads not seen", "m", headline=True),
@@ -36,9 +37,9 @@ RESULTS = (
     Result("spectral_error", (), "error of spectra", "mean square of predicted rows of eigenvectors, over that of rows that "
            "stay as they were", absent=_UNTRAINED),
     Result("correlation_driver", (), "rate and driver", "correlation of the rate of the degree with who drives", headline=True,
-           absent=_STRANGERS),
+           absent=_STRANGERS, undefined=_ALIKE),
     Result("correlation_speed", (), "rate and speed", "correlation of the rate with the mean speed in the window",
-           headline=True),
+           headline=True, undefined=_ALIKE),
     Result("speed_driver", (), "speed and driver", "correlation of the mean speed with who drives", absent=_STRANGERS),
     Result("accuracy_driver", (), "rule, of drivers", "share of agents whose label by the rule is their driver's",
            headline=True, absent=_STRANGERS),
