@@ -2,7 +2,7 @@
 
 from benchmarks import compile, sparse_ot, sweep
 
-sparse_ot.main()
-sweep.main(128, 256)
+sparse_ot.main([])
+sweep.main([])
 compile.draws(3)
 compile.loops(compile.DEFAULTS, 3)

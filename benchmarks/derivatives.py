@@ -9,16 +9,15 @@ differentiation (``ImplicitDiff()``, by lineax), at the same tolerance of the ma
     python -m benchmarks.derivatives [--sizes 128 512] [--epsilons 0.1 0.02] [--repeats 5]
 """
 
-import argparse
-import json
-import statistics
-import time
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.entropic import clouds
+from benchmarks.report import Report, options, turns
 from lab import ot
 from lab.home import start
 
@@ -32,18 +31,6 @@ def reference(plan: np.ndarray, epsilon: float, weight: np.ndarray) -> np.ndarra
     right = np.concatenate([weight - weight.mean(), np.zeros(n)])
     found = np.linalg.lstsq(system, right, rcond=None)[0]
     return plan / epsilon * (found[:m, None] + found[None, m:])
-
-
-def timed(function, *arguments, repeats: int) -> tuple[float, float, object]:
-    """Seconds of the first call, the median of the others, and what it returns."""
-    begun = time.perf_counter()
-    result = jax.block_until_ready(function(*arguments))
-    first, times = time.perf_counter() - begun, []
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
-        times.append(time.perf_counter() - begun)
-    return first, statistics.median(times), result
 
 
 def of_lab(epsilon: float, weight: jax.Array):
@@ -69,35 +56,31 @@ def of_ott(epsilon: float, weight: jax.Array):
     return potential
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[128, 512])
-    parser.add_argument("--epsilons", type=float, nargs="+", default=[0.1, 0.02])
-    parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    given = options(__doc__, argv, sizes=[128, 512], epsilons=[0.1, 0.02], repeats=5)
     start()
-    rows = []
+    report = Report("derivatives", given)
+    makers = {"lab": of_lab} | ({"OTT": of_ott} if report.has("OTT", "ott") else {})
     print(f"{'n':>5} {'epsilon':>8} {'':>4} {'solve s':>9} {'backward s':>11} {'error':>9} {'compile s':>10}")
-    for n in options.sizes:
+    for n in given.sizes:
         cost = jnp.asarray(clouds(n, 2, 0))
         weight = np.random.default_rng(1).normal(size=n)
         weight = jnp.asarray(weight - weight.mean())
-        for epsilon in options.epsilons:
-            row = {"n": n, "epsilon": epsilon}
-            for name, make in (("lab", of_lab), ("ott", of_ott)):
+        for epsilon in given.epsilons:
+            solves, backward, errors = {}, {}, {}
+            for name, make in makers.items():
                 potential = make(epsilon, weight)
-                _, forward, (_, plan) = timed(jax.jit(potential), cost, repeats=options.repeats)
-                both = jax.jit(jax.value_and_grad(potential, has_aux=True))
-                compiled, whole, (_, slope) = timed(both, cost, repeats=options.repeats)
-                exact = reference(np.asarray(plan), epsilon, np.asarray(weight))
-                error = float(np.abs(slope - exact).max() / np.abs(exact).max())
-                backward = whole - forward
-                row |= {f"{name}_solve": forward, f"{name}_backward": backward, f"{name}_error": error}
-                print(f"{n:5} {epsilon:8g} {name:>4} {forward:9.4f} {backward:11.4f} {error:9.1e} {compiled:10.1f}")
-            rows.append(row)
-    print(json.dumps({"benchmark": "derivatives", "rows": rows}))
-    return 0
+                alone, both = jax.jit(potential), jax.jit(jax.value_and_grad(potential, has_aux=True))
+                forward = turns({name: partial(alone, cost)}, given.repeats)[name]
+                whole = turns({name: partial(both, cost)}, given.repeats)[name]
+                exact = reference(np.asarray(forward.result[1]), epsilon, np.asarray(weight))
+                errors[name] = float(np.abs(whole.result[1] - exact).max() / np.abs(exact).max())
+                solves[name], backward[name] = forward.median, whole.median - forward.median
+                told = f"{n:5} {epsilon:8g} {name:>4} {forward.median:9.4f} {backward[name]:11.4f} {errors[name]:9.1e}"
+                print(f"{told} {whole.first:10.1f}", flush=True)
+            report.row({"n": n, "epsilon": epsilon}, backward, solve_seconds=solves, error=errors)
+    return report.end()
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -7,9 +7,10 @@ error, which gets the tolerance over sqrt(n). A peer that needs more than the pa
 time of a few hundred iterations, times the number that plain Sinkhorn needed.
 
     python -m benchmarks.entropic [--sizes 256 512] [--dimensions 2 16] [--epsilons 0.05 0.01 0.002] [--seeds 3]
+
+A peer that takes longer than ``--patience`` seconds (5) is measured once, or estimated.
 """
 
-import argparse
 import statistics
 import time
 import warnings
@@ -20,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.report import Report, clocked, options
 from lab import ot
 from lab.home import start
 
@@ -37,12 +39,6 @@ def clouds(n: int, d: int, seed: int) -> np.ndarray:
 def error(plan: Any) -> float:
     plan = np.asarray(plan)
     return float(np.abs(plan.sum(1) - 1 / plan.shape[0]).sum() + np.abs(plan.sum(0) - 1 / plan.shape[1]).sum())
-
-
-def clocked(solve: Callable[[], Any]) -> tuple[float, Any]:
-    began = time.perf_counter()
-    result = jax.block_until_ready(solve())
-    return time.perf_counter() - began, result
 
 
 def otts() -> dict[str, Callable]:
@@ -83,7 +79,7 @@ def exact(cost: np.ndarray) -> float:
     return clocked(lambda: pot.emd(a, a, cost))[0]
 
 
-def row(n: int, d: int, epsilon: float, seeds: int, patience: float, peers: dict[str, Callable]) -> None:
+def row(n: int, d: int, epsilon: float, seeds: int, patience: float, peers: dict[str, Callable], report: Report):
     times: dict[str, list[float]] = {}
     errors: dict[str, list[float]] = {}
     estimated, first, notes = set(), {}, []
@@ -149,24 +145,27 @@ def row(n: int, d: int, epsilon: float, seeds: int, patience: float, peers: dict
             + (f"  first {first[name]:.1f} s" if name in first else ""),
             flush=True,
         )
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
+    worst = {name: max(each) for name, each in errors.items()}
+    size = {"n": n, "d": d, "epsilon": epsilon}
+    report.row(size, medians, error=worst, first_call=first, estimated=sorted(estimated))
 
 
-def main(sizes=(256, 512), dimensions=(2, 16), epsilons=(0.05, 0.01, 0.002), seeds=3, patience=5.0) -> None:
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    settings = {"sizes": (256, 512), "dimensions": (2, 16), "epsilons": (0.05, 0.01, 0.002)}
+    given = options(__doc__, argv, **settings, seeds=3, patience=5.0)
     start()
-    print(f"{jax.devices()[0]}; L1 error {TOLERANCE}; medians of {seeds} seeds [range]; x: how many times our time")
-    peers = otts()
-    for n in sizes:
-        for d in dimensions:
-            for epsilon in epsilons:
-                row(n, d, epsilon, seeds, patience, peers)
+    print(
+        f"{jax.devices()[0]}; L1 error {TOLERANCE}; medians of {given.seeds} seeds [range]; x: how many times our time"
+    )
+    report = Report("entropic", given)
+    peers = otts() if report.has("OTT", "ott") else {}
+    for n in given.sizes:
+        for d in given.dimensions:
+            for epsilon in given.epsilons:
+                row(n, d, epsilon, given.seeds, given.patience, peers, report)
+    return report.end()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=(256, 512))
-    parser.add_argument("--dimensions", type=int, nargs="+", default=(2, 16))
-    parser.add_argument("--epsilons", type=float, nargs="+", default=(0.05, 0.01, 0.002))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--patience", type=float, default=5.0, help="seconds; beyond it POT's time is estimated")
-    given = parser.parse_args()
-    main(given.sizes, given.dimensions, given.epsilons, given.seeds, given.patience)
+    main()

@@ -12,7 +12,6 @@ times 100, in float64, more iterations, and a strength of 10 times as much.
     python -m benchmarks.fuzz [--problems 10000] [--seed 0] [--doors balanced partial]
 """
 
-import argparse
 import collections
 import time
 import warnings
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.report import Report, options
 from lab import ot
 from lab.home import start
 from lab.numerics import NotConverged, Reason
@@ -146,13 +146,13 @@ def followed(case: Case, found: ot.Solution) -> str | None:
         Reason.MAX_ITERATIONS: (("raise", case, {"max_iterations": 20_000}), loosen),
         Reason.NOT_FINITE: (("strengthen", stronger, {}), ("float64", wider, {})),
     }
-    for name, again, options in tries[Reason(int(found.reason))]:
-        if solve(again, **options).converged:
+    for name, again, changed in tries[Reason(int(found.reason))]:
+        if solve(again, **changed).converged:
             return name
     return None
 
 
-def main(
+def run(
     problems: int = 10_000, seed: int = 0, doors=DOORS, show: int = 8, shapes=SHAPES, single: float = 0.2
 ) -> dict[str, Any]:
     """Solve, check and print; returns what was counted by door."""
@@ -187,6 +187,7 @@ def main(
                     strength = float(case.regularizer.gamma / case.problem.cost.mean())
                     failed.append((number, case.kind, f"{strength:.1e}", reason.name, how))
         counted[door] = {"reasons": dict(reasons), "wrong": len(wrong), "helped": dict(helped), "double": double}
+        counted[door]["seconds"] = time.process_time() - began
         print(
             f"{door}: {each} problems, {100 * reasons['CONVERGED'] / each:.2f} % converged (float64: "
             f"{100 * double[1] / max(double[0], 1):.2f} %), {len(wrong)} of them not; "
@@ -198,11 +199,16 @@ def main(
     return counted
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--problems", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--doors", nargs="+", default=DOORS, choices=DOORS)
-    parser.add_argument("--show", type=int, default=8)
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Solve, check and print; returns the content of the line of JSON."""
+    given = options(__doc__, argv, problems=10_000, seed=0, doors=DOORS, show=8)
     start()
-    main(**vars(parser.parse_args()))
+    report = Report("fuzz", given)
+    counted = run(given.problems, given.seed, given.doors, given.show)
+    for door, found in counted.items():
+        report.row({"door": door, "problems": sum(found["reasons"].values())}, {"lab": found.pop("seconds")}, **found)
+    return report.end(problems=given.problems, failed=sum(found["wrong"] for found in counted.values()))
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,6 @@ exception of its parser. Slow is a file that takes longer than 20 s: its child i
     python -m benchmarks.fuzz_files [--problems 150000] [--seed 0] [--formats png npz]
 """
 
-import argparse
 import io
 import json
 import struct
@@ -26,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.report import Report, options
 from lab import datasets, inputs
 from lab.datasets import containers, figure_files, formats, isolated, meshes
 
@@ -402,32 +402,26 @@ def fuzz(format: Format, problems: int, seed: int) -> tuple[Counter[str], list[s
     return counted, shown
 
 
-def main(problems: int = 150_000, seed: int = 0, names: list[str] | None = None, show: int = 5) -> dict[str, Any]:
-    """Read the same number of mutated files of each format, print a table and one line of JSON, and return its content."""
-    every = every_format()
-    names = names or list(every)
-    each, apart = max(problems // len(names), 1), max(len(names) // problems, 1)
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Read the same number of mutated files of each format, print a table and the line of JSON, and return its content."""
+    given = options(__doc__, argv, problems=150_000, seed=0, formats=("all",), show=5)
+    report, every = Report("fuzz_files", given), every_format()
+    names = list(every) if "all" in given.formats else given.formats
+    each, apart = max(given.problems // len(names), 1), max(len(names) // given.problems, 1)
     inputs.PATIENCE = PATIENCE
-    rows = {}
     print(f"{'format':20}" + "".join(f"{word:>10}" for word in OUTCOMES) + "   seconds")
     for name in names[::apart]:
         began = time.monotonic()
-        counted, shown = fuzz(every[name], each, seed)
-        rows[name] = {word: counted[word] for word in OUTCOMES}
+        counted, shown = fuzz(every[name], each, given.seed)
+        seconds = time.monotonic() - began
+        report.row({"format": name, "problems": each}, {"lab": seconds}, **{word: counted[word] for word in OUTCOMES})
         numbers = "".join(f"{counted[word]:10d}" for word in OUTCOMES)
-        print(f"{name:20}{numbers}{time.monotonic() - began:10.1f}", flush=True)
-        for line in shown[:show]:
+        print(f"{name:20}{numbers}{seconds:10.1f}", flush=True)
+        for line in shown[: given.show]:
             print("   ", line)
-    failed = sum(row["wrong"] for row in rows.values())
-    summary = {"problems": each * len(rows), "failed": failed, "formats": rows}
-    print(json.dumps(summary))
-    return summary
+    failed = sum(row["found"]["wrong"] for row in report.rows)
+    return report.end(problems=each * len(report.rows), failed=failed)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--problems", type=int, default=150_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--formats", nargs="+", dest="names")
-    parser.add_argument("--show", type=int, default=5)
-    main(**vars(parser.parse_args()))
+    main()

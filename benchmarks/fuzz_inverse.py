@@ -6,6 +6,8 @@ pseudo-inverses, projections). Invalid input must raise a ValueError or TypeErro
     python -m benchmarks.fuzz_inverse [--problems 2500] [--seed 0]
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,9 +17,9 @@ from scipy.special import softmax
 from skimage.metrics import structural_similarity
 from skimage.transform import iradon
 
-from benchmarks.fuzzing import arguments, close, refused, run
+from benchmarks import fuzzing
+from benchmarks.fuzzing import close, refused
 from lab import denoise, inverse
-from lab.home import start
 from lab.inverse import metrics
 from lab.numerics.mixtures import Mixture
 
@@ -464,7 +466,10 @@ CHECKS = {
 }
 
 
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Draw, check and print; returns the content of the line of JSON."""
+    return fuzzing.main("fuzz_inverse", __doc__, CHECKS, argv)
+
+
 if __name__ == "__main__":
-    start()
-    asked = arguments(__doc__)
-    run(CHECKS, asked.problems, asked.seed)
+    main()

@@ -26,7 +26,6 @@ from benchmarks import fuzzing
 from benchmarks.fuzzing import Check, close, refused
 from lab import clustering, ode, ot, policy, survival, tuning, valuation
 from lab.clustering.metrics import scores
-from lab.home import start
 from lab.numerics import pure
 from lab.policy import lqr, mdp
 from lab.tuning import hypergradient
@@ -836,11 +835,10 @@ CHECKS: dict[str, Check] = {
 }
 
 
-def main(problems: int = 2500, seed: int = 0) -> dict[str, Any]:
-    """Run all checks; returns what was counted."""
-    return fuzzing.run(CHECKS, problems, seed)
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Draw, check and print; returns the content of the line of JSON."""
+    return fuzzing.main("fuzz_learning", __doc__, CHECKS, argv)
 
 
 if __name__ == "__main__":
-    start()
-    main(**vars(fuzzing.arguments(__doc__)))
+    main()

@@ -18,8 +18,8 @@ import scipy
 from jaxtyping import Array, Bool, Float, Int
 from scipy import stats
 
-from benchmarks.fuzzing import Check, arguments, close, refused, run
-from lab.home import start
+from benchmarks import fuzzing
+from benchmarks.fuzzing import Check, close, refused
 from lab.numerics import arguments as checks
 from lab.numerics import (
     eigen,
@@ -314,7 +314,10 @@ CHECKS: dict[str, Check] = {
 }
 
 
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Draw, check and print; returns the content of the line of JSON."""
+    return fuzzing.main("fuzz_numerics", __doc__, CHECKS, argv)
+
+
 if __name__ == "__main__":
-    options = arguments(__doc__)
-    start()
-    run(CHECKS, options.problems, options.seed)
+    main()

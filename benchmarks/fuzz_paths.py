@@ -17,12 +17,12 @@ import numpy as np
 import scipy
 from scipy import integrate, stats
 
-from benchmarks.fuzzing import arguments, close, refused, run
+from benchmarks import fuzzing
+from benchmarks.fuzzing import close, refused
 from lab import denoise, diffusion, paths
 from lab.diffusion import boundary_theory as theory
 from lab.diffusion import flow_maps, predictions, sharing, shortest, spectra
 from lab.diffusion import shortest_sampling as back
-from lab.home import start
 from lab.numerics import pure
 from lab.paths import chi_squared, couplings, metrics, potentials, separation
 
@@ -732,7 +732,11 @@ CHECKS = {
     "diffusion.by_change": changes,
 }
 
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Draw, check and print; returns the content of the line of JSON."""
+    return fuzzing.main("fuzz_paths", __doc__, CHECKS, argv)
+
+
 if __name__ == "__main__":
-    options = arguments(__doc__)
-    start()
-    run(CHECKS, options.problems, options.seed)
+    main()

@@ -21,7 +21,6 @@ import scipy
 from benchmarks import fuzzing
 from benchmarks.fuzzing import close, refused
 from lab import sampling, stability
-from lab.home import start
 from lab.numerics import pure
 from lab.sampling import chains, coresets, distributions, ensembles, least_squares, subsets
 from lab.stability import closed, moments
@@ -786,12 +785,10 @@ CHECKS = {
 }
 
 
-def main(problems: int = 2500, seed: int = 0) -> dict[str, Any]:
-    """Draw, check and print; returns the counts by function."""
-    return fuzzing.run(CHECKS, problems, seed)
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Draw, check and print; returns the content of the line of JSON."""
+    return fuzzing.main("fuzz_sampling", __doc__, CHECKS, argv)
 
 
 if __name__ == "__main__":
-    given = fuzzing.arguments(__doc__)
-    start()
-    main(given.problems, given.seed)
+    main()

@@ -17,9 +17,9 @@ import numpy as np
 import ot as pot
 import scipy
 
-from benchmarks.fuzzing import Check, arguments, close, refused, run
+from benchmarks import fuzzing
+from benchmarks.fuzzing import Check, close, refused
 from lab import ot, shapes, traffic
-from lab.home import start
 from lab.ot import bounds, labelled, maps, monge, plans, routing, semidiscrete, singular, sliced
 from lab.shapes import figures, functional_maps, geodesics, laplacian, mesh, spectrum
 from lab.traffic import behaviour, clusters, forecasting, graphs, metrics, simulation, spectra, streams, windows
@@ -905,11 +905,10 @@ def _small_surface() -> Any:
     )
 
 
-def main(problems: int = 2500, seed: int = 0) -> dict[str, Any]:
-    """Draw, check and print; returns the tally."""
-    return run(CHECKS, problems, seed)
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Draw, check and print; returns the content of the line of JSON."""
+    return fuzzing.main("fuzz_shapes", __doc__, CHECKS, argv)
 
 
 if __name__ == "__main__":
-    start()
-    main(**vars(arguments(__doc__)))
+    main()

@@ -1,18 +1,19 @@
-"""What the fuzz of each field shares: the loop over random problems, the tally, and the line of JSON.
+"""What the fuzz of each field shares: the command line, the loop over random problems, and the tally.
 
 A check is a function of a random number generator that draws one problem, computes, and asserts what must hold. The module
 of a field lists its checks by the public function that they test.
 """
 
-import argparse
-import json
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
+
+from benchmarks.report import Report, options
+from lab.home import start
 
 type Check = Callable[[np.random.Generator], None]
 
@@ -37,13 +38,16 @@ def close(found: Any, wanted: Any, tolerance: float = 1e-9) -> None:
     assert apart <= tolerance, f"apart by {apart:.2g} (tolerance {tolerance:g})"
 
 
-def run(checks: Mapping[str, Check], problems: int, seed: int = 0, show: int = 3) -> dict[str, Any]:
-    """Draw the problems, the same number for each check, print a table and one line of JSON, and return its content.
+def main(benchmark: str, text: str | None, checks: Mapping[str, Check], argv: Sequence[str] | None) -> dict[str, Any]:
+    """Draw the problems, the same number for each check, print a table and the line of JSON, and return its content.
 
     Fewer problems than checks are spread evenly over the checks. A problem that fails is drawn again by
     ``numpy.random.default_rng([seed, number, problem])``, where number is the place of the check.
     """
-    each, apart, rows, failures = max(problems // len(checks), 1), max(len(checks) // problems, 1), {}, 0
+    given = options(text, argv, problems=2500, seed=0)
+    start()
+    report = Report(benchmark, given)
+    each, apart, failures = max(given.problems // len(checks), 1), max(len(checks) // given.problems, 1), 0
     print(f"{'function':44} problems  failed  seconds")
     for number, (name, check) in islice(enumerate(checks.items()), 0, None, apart):
         began, failed = time.process_time(), []
@@ -51,23 +55,13 @@ def run(checks: Mapping[str, Check], problems: int, seed: int = 0, show: int = 3
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 try:
-                    check(np.random.default_rng([seed, number, problem]))
+                    check(np.random.default_rng([given.seed, number, problem]))
                 except Exception as error:  # a crash is a result
                     failed.append(f"{problem}: {type(error).__name__}: {str(error)[:200]}")
         seconds = time.process_time() - began
         print(f"{name:44} {each:8d}  {len(failed):6d}  {seconds:7.1f}", flush=True)
-        for line in failed[:show]:
+        for line in failed[:3]:
             print("   ", line)
-        rows[name] = {"problems": each, "failed": len(failed)}
+        report.row({"function": name, "problems": each}, {"lab": seconds}, failed=len(failed))
         failures += len(failed)
-    summary = {"problems": each * len(rows), "failed": failures, "functions": rows}
-    print(json.dumps(summary))
-    return summary
-
-
-def arguments(description: str | None, problems: int = 2500) -> argparse.Namespace:
-    """The options of the command line."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--problems", type=int, default=problems)
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
+    return report.end(problems=each * len(report.rows), failed=failures)

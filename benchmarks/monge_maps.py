@@ -7,31 +7,29 @@ install: ``pip install flax``. Runs are interleaved, medians told, compilation a
     python -m benchmarks.monge_maps [--batch 256] [--dimensions 2 16 64] [--steps 50] [--repeats 5]
 """
 
-import argparse
-import statistics
-import time
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ott.tools import sinkhorn_divergence
 
+from benchmarks.report import Report, options, turns
 from lab.home import start
 from lab.ot import maps
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--dimensions", type=int, nargs="+", default=[2, 16, 64])
-    parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--repeats", type=int, default=5)
-    given = parser.parse_args()
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    given = options(__doc__, argv, batch=256, dimensions=[2, 16, 64], steps=50, repeats=5)
     start()
-    jax.config.update("jax_enable_x64", False)  # in which OTT mixes its types otherwise
-    from ott.neural.methods.monge_gap import monge_gap_from_samples
+    report = Report("monge_maps", given)
+    peer = report.has("OTT", "ott") and report.has("OTT", "flax")
+    with jax.enable_x64(False), jax.numpy_rank_promotion("allow"):  # OTT mixes its types in float64
+        measure(given, report, peer)
+    return report.end()
 
+
+def measure(given: Any, report: Report, peer: bool) -> None:
+    """One row for each dimension."""
     for d in given.dimensions:
         random = np.random.default_rng(d)
         x = random.normal(size=(4096, d)).astype(np.float32)
@@ -41,6 +39,9 @@ def main() -> None:
         fit, gap = float(objective.fit_epsilon), float(objective.gap_epsilon)
 
         def theirs(network: Any, key: Any, objective: Any = objective, fit: float = fit, gap: float = gap) -> Any:
+            from ott.neural.methods.monge_gap import monge_gap_from_samples
+            from ott.tools import sinkhorn_divergence
+
             of_x, of_y, _ = jax.random.split(key, 3)
             x, y = (maps.draw(s, k, given.batch) for s, k in ((objective.source, of_x), (objective.target, of_y)))
             moved = x + jax.vmap(network)(x)
@@ -50,28 +51,25 @@ def main() -> None:
             extra: Any = monge_gap_from_samples(x, moved, epsilon=gap, threshold=1e-3, max_iterations=2000)
             return apart + extra
 
-        ways = {"lab": jax.jit(jax.value_and_grad(objective.loss)), "OTT": jax.jit(jax.value_and_grad(theirs))}
+        losses = {"lab": objective.loss} | ({"OTT": theirs} if peer else {})
+        ways = {name: jax.jit(jax.value_and_grad(loss)) for name, loss in losses.items()}
         keys = jax.random.split(jax.random.key(1), given.steps)
-        clock: dict[str, list[float]] = {name: [] for name in ways}
-        slopes = {}
-        with jax.numpy_rank_promotion("allow"):
-            for name, way in ways.items():
-                began = time.perf_counter()
-                slopes[name] = jax.block_until_ready(way(network, keys[0]))[1]
-                print(f"d = {d}: {name} compiles and steps once in {time.perf_counter() - began:.1f} s")
-            for _ in range(given.repeats):
-                for name, way in ways.items():
-                    began = time.perf_counter()
-                    for key in keys:
-                        jax.block_until_ready(way(network, key))
-                    clock[name].append((time.perf_counter() - began) / given.steps)
-        mine, other = (jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(slopes[name])]) for name in ways)
-        median = {name: statistics.median(seconds) for name, seconds in clock.items()}
-        print(
-            f"d = {d}: a step of {given.batch} points takes {1e3 * median['lab']:.1f} ms, OTT {1e3 * median['OTT']:.1f} ms: "
-            f"{median['OTT'] / median['lab']:.2f} times; the gradients differ by "
-            f"{float(jnp.linalg.norm(mine - other) / jnp.linalg.norm(other)):.1e} of theirs"
-        )
+        slopes = {name: jax.tree.leaves(way(network, keys[0])[1]) for name, way in ways.items()}
+        slopes = {name: jnp.concatenate([leaf.ravel() for leaf in leaves]) for name, leaves in slopes.items()}
+
+        def steps(way: Any, network: Any = network, keys: Any = keys) -> None:
+            for key in keys:
+                jax.block_until_ready(way(network, key))
+
+        times = turns({name: lambda way=way: steps(way) for name, way in ways.items()}, given.repeats)
+        print(f"d = {d}, {given.steps} steps of {given.batch} points")
+        for name, each in times.items():
+            apart = float(jnp.linalg.norm(slopes["lab"] - slopes[name]) / jnp.linalg.norm(slopes[name]))
+            print(
+                f"  {name} {1e3 * each.median / given.steps:.1f} ms a step, {each.median / times['lab'].median:.2f} times; "
+                f"the gradients differ by {apart:.1e}"
+            )
+        report.row({"d": d, "batch": given.batch, "steps": given.steps}, times)
 
 
 if __name__ == "__main__":

@@ -5,19 +5,20 @@ the same problem; at rho < 1 neither takes a weight for each column, so scaling 
 P2OT's authors, here in the log domain. Every solver gets the loosest of its own thresholds whose plan is within 1e-6;
 times are medians over seeds, in float64, compilation apart; ranges in brackets.
 
-    python -m benchmarks.partial [--sizes 512 2048] [--clusters 10 50] [--seeds 3]
+    python -m benchmarks.partial [--sizes 512 2048] [--clusters 10 50] [--rhos 1 0.1] [--epsilons 0.1 0.02] [--seeds 3]
 """
 
-import argparse
 import statistics
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.report import Report, options
 from lab import ot
 from lab.home import start
 from lab.ot import partial
@@ -90,23 +91,28 @@ def measure(solve: Callable[[float], tuple], reference: np.ndarray) -> tuple[flo
     return float("nan"), error, iterations
 
 
-def main(sizes: tuple[int, ...] = (512, 2048), clusters: tuple[int, ...] = (10, 50), seeds: int = 3, lam: float = 1.0):
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    settings = {"rhos": (1.0, 0.1), "epsilons": (0.1, 0.02)}
+    given = options(__doc__, argv, sizes=(512, 2048), clusters=(10, 50), **settings, seeds=3, lam=1.0)
     start()
+    report, seeds, lam = Report("partial", given), given.seeds, given.lam
+    peers = {"POT": pots} if report.has("POT", "ot") else {}
+    peers |= {"OTT": otts} if report.has("OTT", "ott") else {}
     print(
         f"{jax.devices()[0]}, float64, lam = {lam}, median of {seeds} seeds [range], to a plan within {TARGET:g} (L1)"
     )
     print("    n   k  rho   eps | solver         seconds [range]            ratio  iterations  error")
-    for n in sizes:
-        for k in clusters:
-            for rho in (1.0, 0.1):
-                for epsilon in (0.1, 0.02):
+    for n in given.sizes:
+        for k in given.clusters:
+            for rho in given.rhos:
+                for epsilon in given.epsilons:
                     rows: dict[str, list] = {}
                     for seed in range(seeds):
                         problem = ot.problem(cost(n, k, seed))
                         reference = np.asarray(ours(problem, epsilon, rho, lam, "newton")(1e-13)[0])
                         solvers = {name: ours(problem, epsilon, rho, lam, name) for name in ("newton", "scaling")}
                         if rho == 1:
-                            solvers |= {"POT": pots(problem, epsilon, lam), "OTT-JAX": otts(problem, epsilon, lam)}
+                            solvers |= {name: make(problem, epsilon, lam) for name, make in peers.items()}
                         for name, solve in solvers.items():
                             rows.setdefault(name, []).append(measure(solve, reference))
                     base = statistics.median(row[0] for row in rows["newton"])
@@ -119,12 +125,12 @@ def main(sizes: tuple[int, ...] = (512, 2048), clusters: tuple[int, ...] = (10, 
                             f"{max(row[1] for row in found):9.1e}",
                             flush=True,
                         )
+                    medians = {name: statistics.median(row[0] for row in found) for name, found in rows.items()}
+                    errors = {name: max(row[1] for row in found) for name, found in rows.items()}
+                    size = {"n": n, "k": k, "rho": rho, "epsilon": epsilon}
+                    report.row(size, {"lab": medians.pop("newton")} | medians, error=errors)
+    return report.end()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=(512, 2048))
-    parser.add_argument("--clusters", type=int, nargs="+", default=(10, 50))
-    parser.add_argument("--seeds", type=int, default=3)
-    given = parser.parse_args()
-    main(tuple(given.sizes), tuple(given.clusters), given.seeds)
+    main()

@@ -5,19 +5,16 @@ float32 and float64. The peers are what one writes without a library, the whole 
 to us has exact fields of data. Differences of the end points are told. Then one evaluation at 50,000 x 784 (ten shifted
 copies of the digits) with its working memory beside the data. Compilation apart.
 
-    python -m benchmarks.paths [--particles 256] [--steps 50]
+    python -m benchmarks.paths [--particles 256] [--steps 50] [--images 5000] [--repeats 3]
 """
 
-import argparse
-import importlib.util
-import statistics
-import time
-from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.report import Report, options, turns
 from lab import paths
 from lab.datasets import packaged
 from lab.home import start
@@ -51,51 +48,47 @@ def by_torch(points: np.ndarray, x: np.ndarray, times: np.ndarray) -> np.ndarray
     return y.numpy()
 
 
-def clocked(run: Callable[[], object], repeats: int = 3) -> tuple[float, np.ndarray]:
-    spent, result = [], None
-    for _ in range(repeats):
-        began = time.perf_counter()
-        result = jax.block_until_ready(run())
-        spent.append(time.perf_counter() - began)
-    return statistics.median(spent), np.asarray(result)
-
-
-def main(particles: int = 256, steps: int = 50) -> None:
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    given = options(__doc__, argv, particles=256, steps=50, images=5000, repeats=3)
     start()
-    data = digits()
+    report, data = Report("paths", given), digits()[: given.images]
+    peers = {"NumPy": by_numpy} | ({"PyTorch": by_torch} if report.has("PyTorch", "torch") else {})
     d = data.shape[1]
-    noise = np.random.default_rng(0).normal(size=(particles, d))
-    print(f"exact field, {data.shape[0]} x {d} digits, {particles} particles, {steps} Euler steps")
+    noise = np.random.default_rng(0).normal(size=(given.particles, d))
+    print(f"exact field, {data.shape[0]} x {d} digits, {given.particles} particles, {given.steps} Euler steps")
     for dtype in (np.float32, np.float64):
         points, x = data.astype(dtype), noise.astype(dtype)
-        times = np.linspace(0, 0.98, steps + 1).astype(dtype)
+        times = np.linspace(0, 0.98, given.steps + 1).astype(dtype)
         field = paths.exact(paths.Linear(), paths.standard(d, dtype), paths.Empirical(points))
 
         def ours(field=field, x=x, times=times):
             return paths.ode(field, x, grid=times, solver="euler", keep=False).end
 
-        began = time.perf_counter()
-        jax.block_until_ready(ours())
-        first = time.perf_counter() - began
-        spent, end = clocked(ours)
-        print(f"  {np.dtype(dtype).name}: ours {spent:.2f} s (first call {first:.2f} s)")
-        peers = {"NumPy": by_numpy} | ({"PyTorch": by_torch} if importlib.util.find_spec("torch") else {})
-        for name, peer in peers.items():
-            theirs, other = clocked(lambda peer=peer, points=points, x=x, times=times: peer(points, x, times))
-            apart = np.abs(end - other).max()
-            print(f"    {name} {theirs:.2f} s, {theirs / spent:.2f} times ours; end points apart at most {apart:.1e}")
+        runs: dict[str, Any] = {"lab": ours}
+        runs |= {name: lambda peer=peer, a=(points, x, times): peer(*a) for name, peer in peers.items()}
+        spent = {name: turns({name: run}, given.repeats)[name] for name, run in runs.items()}
+        lab, size = spent["lab"], {"images": len(data), "particles": given.particles, "dtype": np.dtype(dtype).name}
+        apart = {name: np.abs(np.asarray(lab.result) - np.asarray(each.result)).max() for name, each in spent.items()}
+        report.row(size, spent, apart=apart)
+        print(f"  {np.dtype(dtype).name}: ours {lab.median:.2f} s (first call {lab.first:.2f} s)")
+        for name in peers:
+            theirs = spent[name].median
+            print(
+                f"    {name} {theirs:.2f} s, {theirs / lab.median:.2f} times ours; end points apart at most {apart[name]:.1e}"
+            )
 
     large = np.concatenate([data + 0.01 * k for k in range(10)]).astype(np.float32)
     x = jnp.asarray(noise, jnp.float32)
     field = paths.exact(paths.Linear(), paths.standard(d, jnp.float32), paths.Empirical(large))
     compiled = jax.jit(lambda field, x: field.velocity(0.5, x)).lower(field, x).compile()
-    spent, _ = clocked(lambda: compiled(field, x))
+    one = turns({"lab": lambda: compiled(field, x)}, given.repeats)
     working = compiled.memory_analysis().temp_size_in_bytes / 2**20
-    print(f"  one evaluation at {len(large)} x {d}, float32: {spent:.2f} s, working memory {working:.0f} MiB")
+    report.row({"images": len(large), "particles": given.particles, "evaluations": 1}, one, working_mebibytes=working)
+    print(
+        f"  one evaluation at {len(large)} x {d}, float32: {one['lab'].median:.2f} s, working memory {working:.0f} MiB"
+    )
+    return report.end()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--particles", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=50)
-    main(**vars(parser.parse_args()))
+    main()

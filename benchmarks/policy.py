@@ -7,15 +7,13 @@ share of them. Runs are interleaved, medians told, compilation apart.
     python -m benchmarks.policy [--seeds 24] [--updates 4000] [--share 0.02] [--repeats 3]
 """
 
-import argparse
-import statistics
-import time
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.report import Report, options, turns
 from lab import datasets
 from lab.home import start
 from lab.numerics import Chunked
@@ -80,15 +78,9 @@ class Loop:
         return theta
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=24)
-    parser.add_argument("--updates", type=int, default=4000)
-    parser.add_argument("--share", type=float, default=0.02)
-    parser.add_argument("--repeats", type=int, default=3)
-    given = parser.parse_args()
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    given = options(__doc__, argv, seeds=24, updates=4000, share=0.02, repeats=3)
     start()
-    jax.config.update("jax_enable_x64", True)
     arrays = datasets.load("five-states").arrays
     process = mdp.checked(*(arrays[key] for key in ("transitions", "rewards", "start")))
     task = rollouts.task(environments.Tabular(process), policies.tabular(5, 3), H, GAMMA)
@@ -108,17 +100,9 @@ def main() -> None:
         rules = zip(ascent.RULES.values(), G0, strict=True)
         return np.array([[loop.climb(rule, g0, few, np.random.default_rng(k)) for k in seeds] for rule, g0 in rules])
 
-    clock: dict[str, list[float]] = {"lab": [], "NumPy": []}
-    began = time.perf_counter()
-    ours()
-    first = time.perf_counter() - began
-    ends: Any = None
-    for _ in range(given.repeats):
-        for name, way in (("lab", ours), ("NumPy", by_loop)):
-            began = time.perf_counter()
-            ends = way()
-            clock[name].append(time.perf_counter() - began)
-    lab, numpy = statistics.median(clock["lab"]), statistics.median(clock["NumPy"]) * given.updates / few
+    times = turns({"lab": ours, "NumPy": by_loop}, given.repeats)
+    lab, first, ends = times["lab"].median, times["lab"].first, times["NumPy"].result
+    numpy = times["NumPy"].median * given.updates / few
     print(
         f"{given.seeds} seeds x 5 methods x {given.updates:,} updates: {lab:.2f} s, NumPy {numpy:.0f} s, from {few} updates "
         f"({numpy / lab:.0f} times); first call {first:.1f} s"
@@ -129,6 +113,9 @@ def main() -> None:
     for rule, a, b in zip(ascent.RULES, np.asarray(same), np.asarray(other), strict=True):
         error = np.hypot(a.std(), b.std()) / np.sqrt(given.seeds)
         print(f"  J of {rule} after {few} updates: {a.mean():.3f}, NumPy {b.mean():.3f}, standard error {error:.3f}")
+    report = Report("policy", given)
+    report.row({"seeds": given.seeds, "updates": given.updates}, {"lab": times["lab"], "NumPy": numpy}, measured=few)
+    return report.end()
 
 
 if __name__ == "__main__":

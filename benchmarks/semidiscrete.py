@@ -9,37 +9,25 @@ are interleaved, medians told, compilation apart.
     python -m benchmarks.semidiscrete [--targets 5000] [--dimension 16] [--iterations 200] [--batch 4096] [--repeats 3]
 """
 
-import argparse
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from ott.geometry import costs, semidiscrete_pointcloud
-from ott.problems.linear.semidiscrete_linear_problem import SemidiscreteLinearProblem
-from ott.solvers.linear.semidiscrete import SemidiscreteSolver
 
+from benchmarks.report import Report, Times, clocked, options
 from lab.home import start
 from lab.ot import semidiscrete
 
-_TESTED = 1_000_000
 _EMA = 0.05  # the weight of a new potential in OTT's average, which then is of some twenty
-
-
-def clocked(run: Callable[[], Any]) -> tuple[float, Any]:
-    began = time.perf_counter()
-    found = jax.block_until_ready(run())
-    return time.perf_counter() - began, found
 
 
 def apart(heights: Any, y: Any, points: int) -> float:
     """Total variation of the masses on the same fresh points."""
     m, d = y.shape
-    source, block = semidiscrete.Gaussian(d), 50_000
+    source, block = semidiscrete.Gaussian(d), min(50_000, points)
 
     @jax.jit
     def counted(key):
@@ -49,27 +37,14 @@ def apart(heights: Any, y: Any, points: int) -> float:
     return float(jnp.abs(sum(counted(key) for key in keys) / points - 1 / m).sum() / 2)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--targets", type=int, default=5000)
-    parser.add_argument("--dimension", type=int, default=16)
-    parser.add_argument("--iterations", type=int, default=200)
-    parser.add_argument("--batch", type=int, default=4096)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--tested", type=int, default=_TESTED)
-    given = parser.parse_args()
-    start()
-    y = jnp.asarray(np.random.default_rng(0).normal(size=(given.targets, given.dimension)))
-    source, spread = semidiscrete.Gaussian(given.dimension), float(jnp.sqrt(y.var(axis=0).sum()))
-    begin = semidiscrete.matched(source, y, jax.random.key(0))
-    steps, rate = given.iterations, 0.02 * spread
+def otts(y: Any, begin: Any, rate: float, given: Any) -> dict[str, Callable[[Any], Any]]:
+    """OTT's solver in both precisions: a key in, heights out."""
+    import optax
+    from ott.geometry import costs, semidiscrete_pointcloud
+    from ott.problems.linear.semidiscrete_linear_problem import SemidiscreteLinearProblem
+    from ott.solvers.linear.semidiscrete import SemidiscreteSolver
 
-    def ours(key: Any) -> Any:
-        found = semidiscrete.by_samples(
-            source, y, key=key, iterations=steps, batch=given.batch, rate=rate, heights=begin, tested=1
-        )
-        return found.heights
-
+    steps = given.iterations
     geometries = {
         name: semidiscrete_pointcloud.SemidiscretePointCloud(
             lambda rng, shape, dtype=None: jax.random.normal(rng, shape, dtype or jnp.float64),
@@ -105,7 +80,28 @@ def main() -> None:
 
         return run
 
-    solvers: dict[str, Callable[[Any], Any]] = {"ours": ours, **{name: theirs(name) for name in geometries}}
+    return {name: theirs(name) for name in geometries}
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    settings = {"iterations": 200, "batch": 4096, "repeats": 3, "tested": 1_000_000}
+    given = options(__doc__, argv, targets=5000, dimension=16, **settings)
+    start()
+    report = Report("semidiscrete", given)
+    y = jnp.asarray(np.random.default_rng(0).normal(size=(given.targets, given.dimension)))
+    source, spread = semidiscrete.Gaussian(given.dimension), float(jnp.sqrt(y.var(axis=0).sum()))
+    begin = semidiscrete.matched(source, y, jax.random.key(0))
+    steps, rate = given.iterations, 0.02 * spread
+
+    def ours(key: Any) -> Any:
+        found = semidiscrete.by_samples(
+            source, y, key=key, iterations=steps, batch=given.batch, rate=rate, heights=begin, tested=1
+        )
+        return found.heights
+
+    solvers: dict[str, Callable[[Any], Any]] = {"lab": ours}
+    if report.has("OTT", "ott"):
+        solvers |= otts(y, begin, rate, given)
     compiled = {name: clocked(lambda solve=solve: solve(jax.random.key(99)))[0] for name, solve in solvers.items()}
     spent: dict[str, list[float]] = {name: [] for name in solvers}
     missed: dict[str, list[float]] = {name: [] for name in solvers}
@@ -121,7 +117,7 @@ def main() -> None:
     )
     first = apart(begin, y, given.tested)
     print(f"start: TV {first:.3f}; floor of the estimate {floor:.4f}, of all points drawn {drawn:.4f}")
-    base = statistics.median(spent["ours"])
+    base = statistics.median(spent["lab"])
     for name, times in spent.items():
         middle = statistics.median(times)
         print(
@@ -130,6 +126,12 @@ def main() -> None:
             f"first call {compiled[name]:.1f} s",
             flush=True,
         )
+    times = {name: Times(compiled[name], each, None) for name, each in spent.items()}
+    size = {"targets": given.targets, "d": given.dimension, "iterations": steps, "batch": given.batch}
+    report.row(
+        size, times, total_variation={name: statistics.median(each) for name, each in missed.items()}, floor=floor
+    )
+    return report.end()
 
 
 if __name__ == "__main__":

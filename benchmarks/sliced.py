@@ -6,29 +6,22 @@ needs another library for that. Runs are interleaved, medians told, compilation 
     python -m benchmarks.sliced [--sizes 1000 10000 100000] [--dimensions 3 64] [--directions 100] [--repeats 5]
 """
 
-import argparse
-import statistics
-import time
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import ot as pot
 
+from benchmarks.report import Report, options, turns
 from lab.home import start
 from lab.ot import sliced
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000])
-    parser.add_argument("--dimensions", type=int, nargs="+", default=[3, 64])
-    parser.add_argument("--directions", type=int, default=100)
-    parser.add_argument("--repeats", type=int, default=5)
-    given = parser.parse_args()
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    given = options(__doc__, argv, sizes=[1000, 10_000, 100_000], dimensions=[3, 64], directions=100, repeats=5)
     start()
-    jax.config.update("jax_enable_x64", True)
+    report = Report("sliced", given)
+    peer = report.has("POT", "ot")
     value = jax.jit(lambda x, y, theta: sliced.sliced(x, y, theta).value)
     slope = jax.jit(jax.value_and_grad(lambda x, y, theta: sliced.sliced(x, y, theta).value))
     for d in given.dimensions:
@@ -38,33 +31,26 @@ def main() -> None:
             x, y = random.normal(size=(n, d)), random.normal(size=(n, d)) * np.linspace(0.5, 2, d) + 1
             theta = np.asarray(sliced.directions(jax.random.key(0), given.directions, d))
             ours = tuple(jnp.asarray(each) for each in (x, y, theta))
-            ways: dict[str, Any] = {
-                "lab": lambda ours=ours: jax.block_until_ready(value(*ours)),
-                "POT": lambda x=x, y=y, theta=theta: pot.sliced_wasserstein_distance(x, y, projections=theta.T),
-                "with slope": lambda ours=ours: jax.block_until_ready(slope(*ours))[0],
+            runs: dict[str, Any] = {
+                "lab": lambda ours=ours: value(*ours),
+                "lab, with the slope": lambda ours=ours: slope(*ours)[0],
             }
-            first, found, clock = {}, {}, {name: [] for name in ways}
-            for name, way in ways.items():
-                began = time.perf_counter()
-                found[name] = float(way())
-                first[name] = time.perf_counter() - began
-            for _ in range(given.repeats):
-                for name, way in ways.items():
-                    began = time.perf_counter()
-                    way()
-                    clock[name].append(time.perf_counter() - began)
-            median = {name: statistics.median(seconds) for name, seconds in clock.items()}
-            grew = (
-                f"; {median['lab'] / before['lab']:.1f} and {median['POT'] / before['POT']:.1f} times the size before"
-                if before
-                else ""
-            )
-            print(
-                f"d = {d}, n = {n:,}: {1e3 * median['lab']:.1f} ms, POT {1e3 * median['POT']:.1f} ms "
-                f"({median['POT'] / median['lab']:.2f} times), with the slope {1e3 * median['with slope']:.1f} ms{grew}; first "
-                f"call {first['lab']:.1f} s; values differ by {abs(found['lab'] - found['POT']):.1e}"
-            )
-            before = median
+            if peer:
+                import ot as pot
+
+                runs["POT"] = lambda x=x, y=y, theta=theta: pot.sliced_wasserstein_distance(x, y, projections=theta.T)
+            times = turns(runs, given.repeats)
+            apart = {name: abs(float(each.result) - float(times["lab"].result)) for name, each in times.items()}
+            print(f"d = {d}, n = {n:,}; first call {times['lab'].first:.1f} s")
+            for name, each in times.items():
+                grew = f", {each.median / before[name]:.1f} times the size before" if before else ""
+                ratio = each.median / times["lab"].median
+                print(
+                    f"  {name:20} {1e3 * each.median:9.1f} ms, ratio {ratio:.2f}{grew}; values differ by {apart[name]:.1e}"
+                )
+            report.row({"n": n, "d": d}, times, apart=apart)
+            before = {name: each.median for name, each in times.items()}
+    return report.end()
 
 
 if __name__ == "__main__":

@@ -9,16 +9,16 @@ the k-sparse plans, and of our relaxed plan, which is feasible.
     python -m benchmarks.sparse_ot [--sizes 128 512] [--repeats 5]
 """
 
-import argparse
 import contextlib
 import io
-import statistics
 import time
 import warnings
+from typing import Any
 
 import jax
 import numpy as np
 
+from benchmarks.report import Report, Times, options, turns
 from lab import ot
 from lab.home import start
 from lab.numerics import NotConverged, Reason
@@ -45,48 +45,53 @@ def pots(cost: np.ndarray, a: np.ndarray, b: np.ndarray, gamma: float, k: int) -
     return seconds, float(value), float(np.abs(plan.sum(axis=1) - a).sum())
 
 
-def main(sizes: tuple[int, ...] = (128, 512, 1024), repeats: int = 3, gamma: float = 1.0) -> None:
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    given = options(__doc__, argv, sizes=(128, 512, 1024), repeats=3, gamma=1.0)
     start()
-    print(f"{jax.devices()[0]}, gamma = {gamma}, median of {repeats}")
+    report, gamma = Report("sparse_ot", given), given.gamma
+    print(f"{jax.devices()[0]}, gamma = {gamma}, median of {given.repeats}")
     print(
         "   n   k |  POT s | as good s  ratio | optimum s  ratio | POT value     optimum     | row errors | iterations"
     )
-    for n in sizes:
+    for n in given.sizes:
         cost, a, b = colours(n)
         problem = ot.problem(cost, a, b)
         for k in (2, 8):
             seconds, value, error = pots(cost, a, b, gamma, k)
 
-            def ours(limit: int | None = None, k: int = k, problem: ot.Problem = problem):
-                times = []
-                for _ in range(repeats + 1):
-                    began = time.perf_counter()
-                    with warnings.catch_warnings():
-                        warnings.simplefilter("ignore", NotConverged)  # where it is stopped on purpose
-                        solution = ot.solve(problem, ot.KSparse(gamma, k), init="exact", max_iterations=limit)
-                    solution.value.block_until_ready()
-                    times.append(time.perf_counter() - began)
-                return solution, statistics.median(times[1:]), times[0] - statistics.median(times[1:])
+            def solve(limit: int | None, k: int = k, problem: ot.Problem = problem) -> ot.Solution:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", NotConverged)  # where it is stopped on purpose
+                    return ot.solve(problem, ot.KSparse(gamma, k), init="exact", max_iterations=limit)
 
-            solution, whole, compiled = ours()
+            def ours(limit: int | None = None) -> Times:
+                return turns({"lab": lambda: solve(limit)}, given.repeats)["lab"]
+
+            best = ours()
+            solution, whole = best.result, best.median
             assert float(solution.value) >= value
             trace = {name: np.asarray(rows)[: int(solution.iterations)] for name, rows in solution.trace.items()}
             good = np.flatnonzero((trace["value"] >= value) & (trace["row_error"] <= error))
             first = int(good[0]) + 1 if good.size else int(solution.iterations)
-            early = min(ours(first)[1], whole)
+            early = min(ours(first).median, whole)
             relaxed = float(np.abs(np.asarray(solution.relaxed_plan()).sum(axis=1) - a).sum())
             print(
                 f"{n:5} {k:3} | {seconds:6.2f} | {early:9.3f} {seconds / early:6.1f} | {whole:9.3f} {seconds / whole:6.1f} | "
                 f"{value:.9f} {float(solution.value):.9f} | {error:.1e} {float(solution.row_error):.1e} {relaxed:.1e} | "
                 f"{first} of {int(solution.iterations)}, {Reason(int(solution.reason)).name.lower()}, compiled in "
-                f"{compiled:.1f} s",
+                f"{best.first - whole:.1f} s",
                 flush=True,
             )
+            report.row(
+                {"n": n, "k": k},
+                {"lab": best, "POT": seconds, "lab, as good as POT": early},
+                value=solution.value,
+                pot_value=value,
+                row_error=solution.row_error,
+                pot_row_error=error,
+            )
+    return report.end()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=(128, 512, 1024))
-    parser.add_argument("--repeats", type=int, default=3)
-    given = parser.parse_args()
-    main(tuple(given.sizes), given.repeats)
+    main()

@@ -6,25 +6,27 @@ POT runs to its own end on the same cells (500 iterations at most); the loop and
 sweep's time includes labelling, keeping and reading back every cell; choosing the way (which compiles) is told apart.
 """
 
-import argparse
 import math
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
+from benchmarks.report import Report, options
+from benchmarks.sparse_ot import pots
 from lab import ot, sweeps
 from lab.home import start
 from lab.store import Store
 from lab.studies import SparseOT
 
-from .sparse_ot import pots
 
-
-def main(n: int, cells: int) -> None:
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    given = options(__doc__, argv, n=128, cells=256)
     start()
+    report, n, cells = Report("sweep", given), given.n, given.cells
     side = math.isqrt(cells)
     ks, gammas = list(range(1, side + 1)), [float(g) for g in np.geomspace(1e-2, 1, cells // side)]
     study = SparseOT(n=n)
@@ -74,11 +76,16 @@ def main(n: int, cells: int) -> None:
     print(f"sweep                   {ours:8.2f} s   and {chosen:.1f} s to choose the way the first time")
     print(f"planner                 {planned:8.2f} s   {1e3 * planned / len(grid):.2f} ms a cell")
     print(f"asked again             {held:8.2f} s   {1e3 * held / len(grid):.1f} ms a cell")
+    times = {
+        "lab": ours,
+        "POT": pot,
+        "loop over ot.solve": loop,
+        "loop over Study.run": labelled,
+        "from the store": held,
+    }
+    report.row({"n": n, "cells": len(grid)}, times, planning=planned, choosing=chosen)
+    return report.end()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n", type=int, default=128)
-    parser.add_argument("--cells", type=int, default=256)
-    given = parser.parse_args()
-    main(given.n, given.cells)
+    main()

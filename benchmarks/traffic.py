@@ -5,18 +5,14 @@ Seconds are medians of turns that go back and forth between the ways; the first 
     python -m benchmarks.traffic [--frames 1000] [--agents 40] [--repeats 7]
 """
 
-import argparse
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 from scipy.spatial.distance import pdist, squareform
 
+from benchmarks.report import Report, options, turns
 from lab.home import start
 from lab.numerics.jit import jit
 from lab.traffic import graphs, simulation, spectra
@@ -36,39 +32,24 @@ def _theirs(positions: np.ndarray) -> list[Any]:
     return found
 
 
-def _turns(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, tuple[float, float]]:
-    """Seconds of the first call, and the median of those that follow, of each."""
-    first, spent = {}, {name: [] for name in ways}
-    for turn in range(repeats + 1):
-        for name, run in ways.items():
-            began = time.perf_counter()
-            jax.block_until_ready(run())
-            took = time.perf_counter() - began
-            if turn:
-                spent[name].append(took)
-            else:
-                first[name] = took
-    return {name: (first[name], statistics.median(times)) for name, times in spent.items()}
-
-
-def main() -> None:
-    told = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    told.add_argument("--frames", type=int, default=1000)
-    told.add_argument("--agents", type=int, default=40)
-    told.add_argument("--repeats", type=int, default=7)
-    given = told.parse_args()
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    given = options(__doc__, argv, frames=1000, agents=40, repeats=7, roads=16)
     start()
+    report = Report("traffic", given)
     positions = np.random.default_rng(0).uniform(0, 60, (given.frames, given.agents, 2))
     placed = jnp.asarray(positions)
-    apart = np.abs(np.asarray(_ours(placed).values) - np.array([values for values, _ in _theirs(positions)])).max()
-    found = _turns({"all at once": lambda: _ours(placed), "loop over scipy": lambda: _theirs(positions)}, given.repeats)
-    print(f"{given.frames} frames of {given.agents} agents, eigenvalues {apart:.1g} apart")
-    for name, (first, median) in found.items():
-        print(f"  {name}: {median:.3f} s, at first {first:.3f} s")
-    print(f"  {found['loop over scipy'][1] / found['all at once'][1]:.1f} times as quick")
-    roads = _turns({"16 roads": lambda: simulation.roads(range(16), 20, 32)[0].position}, given.repeats)
-    first, median = roads["16 roads"]
-    print(f"16 roads of 20 agents, 16 s: {median:.3f} s, at first {first:.3f} s")
+    runs = {"lab": lambda: _ours(placed), "loop over SciPy": lambda: _theirs(positions)}
+    times = turns(runs, given.repeats)
+    apart = np.abs(np.asarray(times["lab"].result.values) - [values for values, _ in times["loop over SciPy"].result])
+    report.row({"frames": given.frames, "agents": given.agents}, times, apart=apart.max())
+    print(f"{given.frames} frames of {given.agents} agents, eigenvalues {apart.max():.1g} apart")
+    for name, each in times.items():
+        print(f"  {name}: {each.median:.3f} s, at first {each.first:.3f} s")
+    print(f"  {times['loop over SciPy'].median / times['lab'].median:.1f} times as quick")
+    roads = turns({"lab": lambda: simulation.roads(range(given.roads), 20, 32)[0].position}, given.repeats)
+    report.row({"roads": given.roads, "agents": 20}, roads)
+    print(f"{given.roads} roads of 20 agents, 16 s: {roads['lab'].median:.3f} s, at first {roads['lab'].first:.3f} s")
+    return report.end()
 
 
 if __name__ == "__main__":

@@ -13,5 +13,5 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     start()
-    counted = import_module("benchmarks.fuzz").main(options.count, options.seed)
+    counted = import_module("benchmarks.fuzz").run(options.count, options.seed)
     return sum(door["wrong"] for door in counted.values())

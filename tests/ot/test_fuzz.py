@@ -14,7 +14,7 @@ from lab.numerics import Reason
 def test_no_door_says_converged_of_marginals_that_are_off(monkeypatch):
     """And nearly all problems in float64 do converge, at 1e-4 of the mean cost and masses over 12 decades too."""
     monkeypatch.setattr(fuzz, "followed", lambda case, found: None)  # what advice helps is not asked here
-    counted = fuzz.main(problems=150, show=4, shapes=((30, 12),), single=0.0)  # one shape: each is compiled
+    counted = fuzz.run(problems=150, show=4, shapes=((30, 12),), single=0.0)  # one shape: each is compiled
     for door, found in counted.items():
         assert found["wrong"] == 0, door
         solved, converged = found["double"]
