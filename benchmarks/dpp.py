@@ -4,29 +4,23 @@ DPPy is no dependency of the lab; it is pure Python, and is measured if it can b
 
     pip install --no-deps --target /tmp/dppy dppy
     PYTHONPATH=/tmp/dppy python -m benchmarks.dpp [--designs 2000] [--draws 1000] [--rounds 5]
+        [--rules dpp ...] [--items 1000] [--large 20000]
 
 ``--tables`` prints instead the table of stability and error of each design for three functions, and of thinning.
 Times are medians over rounds in which all take turns, in float64, compilation apart.
 """
 
-import argparse
-import statistics
-import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.report import Report, Times, clocked, options, turns
 from lab import sampling
 from lab.home import start
 from lab.sampling import rules
-
-
-def clock(run: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    jax.block_until_ready(run())
-    return time.perf_counter() - began
 
 
 def evaluate(basis: sampling.Product, f: Callable, found: sampling.Design) -> sampling.Fit:
@@ -42,26 +36,26 @@ def runge(x):
     return 1 / (1 + 25 * x[:, 0] ** 2)
 
 
-def designs(count: int) -> None:
-    """Five kinds of designs, each drawn, fitted and tested for stability."""
+def designs(report: Report, count: int, names: tuple[str, ...]) -> None:
+    """All kinds of designs, each drawn, fitted and tested for stability."""
     basis = sampling.legendre(10)
-    began = time.perf_counter()
     print(f"{count} designs of m = 10, n = 50, drawn and fitted   first (with compilation)   again")
-    again = 0.0
-    for name in rules.NAMES:
+    whole = again = 0.0
+    for name in names:
         rule = sampling.named(name, 50, basis)
 
         def run(seed, rule=rule):
             return evaluate(basis, runge, sampling.sample(jax.random.key(seed), rule, basis, count)).lambda_min
 
-        times = [clock(lambda run=run, seed=seed: run(seed)) for seed in range(2)]
-        again += times[1]
-        print(f"  {name:16} {times[0]:40.2f} s {times[1]:14.2f} s", flush=True)
-    whole = time.perf_counter() - began - again
-    print(f"  all five {whole:47.2f} s {again:14.2f} s")
+        (first, _), (second, stable) = (clocked(lambda run=run, seed=seed: run(seed)) for seed in range(2))
+        whole, again = whole + first, again + second
+        print(f"  {name:16} {first:40.2f} s {second:14.2f} s", flush=True)
+        times = {"lab": Times(first, [second], stable)}
+        report.row({"designs": count, "rule": name, "m": 10, "n": 50}, times, stable=(stable >= 0.5).mean())
+    print(f"  all of them {whole:44.2f} s {again:14.2f} s")
 
 
-def subsets(draws: int, rounds: int, n: int = 1000, m: int = 20) -> None:
+def subsets(report: Report, draws: int, rounds: int, n: int, m: int = 20) -> None:
     """A discrete projection DPP: Legendre functions on Gauss nodes."""
     basis = sampling.legendre(m)
     nodes, masses = basis.quadrature(n)
@@ -70,13 +64,8 @@ def subsets(draws: int, rounds: int, n: int = 1000, m: int = 20) -> None:
         method: lambda seed, method=method: sampling.subset(jax.random.key(seed), rows, method, draws)
         for method in ("chain", "rejection")
     }
-    for name, run in ways.items():
-        print(f"  {name:12} first call {clock(lambda run=run: run(0)):.2f} s")
-    try:
+    if report.has("DPPy", "dppy"):
         from dppy.finite_dpps import FiniteDPP
-    except ImportError:
-        print("  DPPy is not installed here: see the docstring")
-    else:
 
         def theirs(seed: int, mode: str):
             law = FiniteDPP("correlation", projection=True, K_eig_dec=(np.ones(m), rows))
@@ -84,40 +73,45 @@ def subsets(draws: int, rounds: int, n: int = 1000, m: int = 20) -> None:
             return np.array([law.sample_exact(mode=mode, random_state=state) for _ in range(draws)])
 
         ways |= {f"DPPy {mode}": lambda seed, mode=mode: theirs(seed, mode) for mode in ("GS", "GS_bis")}
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for seed in range(1, rounds + 1):
-        for name, run in ways.items():
-            times[name].append(clock(lambda run=run, seed=seed: run(seed)))
-    middle = {name: statistics.median(t) for name, t in times.items()}
-    best = min(middle[name] for name in ("chain", "rejection"))
+    seeds = {name: iter(range(rounds + 1)) for name in ways}  # the same seeds for each
+    times = turns({name: lambda name=name, run=run: run(next(seeds[name])) for name, run in ways.items()}, rounds)
+    best = min(("chain", "rejection"), key=lambda name: times[name].median)
     print(f"{draws} draws of a projection DPP, N = {n}, m = {m}: median of {rounds} rounds [range]")
     for name, t in times.items():
         print(
-            f"  {name:12} {middle[name]:8.3f} s [{min(t):.3f}, {max(t):.3f}]   {middle[name] / best:6.1f} times our best"
+            f"  {name:12} {t.median:8.3f} s [{min(t.spent):.3f}, {max(t.spent):.3f}], first call {t.first:.2f} s   "
+            f"{t.median / times[best].median:6.1f} times our best"
         )
-    wanted = (rows**2).sum(axis=1)
+    wanted, apart = (rows**2).sum(axis=1), {}
     for name, run in ways.items():
         counts = np.bincount(np.concatenate([np.ravel(run(100 + i)) for i in range(4)]), minlength=n) / (4 * draws)
-        print(f"  {name:12} inclusion frequencies off by at most {abs(counts - wanted).max():.3f} in {4 * draws} draws")
+        apart[name] = abs(counts - wanted).max()
+        print(f"  {name:12} inclusion frequencies off by at most {apart[name]:.3f} in {4 * draws} draws")
+    report.row({"draws": draws, "N": n, "m": m}, {"lab": times[best], **times}, frequencies_apart=apart)
 
 
-def large(n: int = 20_000, m: int = 200) -> None:
+def large(report: Report, n: int) -> None:
+    m = n // 100
     rows = np.linalg.qr(np.random.default_rng(0).normal(size=(n, m)))[0]
     for method in ("chain", "rejection"):
         run = lambda seed, method=method: sampling.subset(jax.random.key(seed), rows, method)  # noqa: E731
-        first, again = (clock(lambda run=run, seed=seed: run(seed)) for seed in range(2))
-        count = len(set(run(1).tolist()))
+        (first, _), (again, items) = (clocked(lambda run=run, seed=seed: run(seed)) for seed in range(2))
+        count = len(set(items.tolist()))
         print(f"one draw, N = {n}, m = {m}, {method}: {first:.2f} s, again {again:.2f} s; {count} distinct items")
+        report.row({"N": n, "m": m, "method": method}, {"lab": Times(first, [again], items)}, distinct=count)
 
 
-def table(title: str, basis: sampling.Product, f: Callable, ratios: tuple[int, ...], nodes: int, count: int) -> None:
+def table(
+    report: Report, title: str, basis: sampling.Product, f: Callable, ratios: tuple[int, ...], nodes: int, count: int
+) -> None:
     truth = sampling.truth(basis, f, nodes)
     print(f"{title}: best error {float(jnp.sqrt(truth.best)):.4g}")
     print("  n/m design           P(lmin >= .5)  median lmin  mean ratio  median ratio")
     for ratio in ratios:
         for name in rules.NAMES:
             rule = sampling.named(name, ratio * basis.m, basis)
-            found = sampling.sample(jax.random.key(ratio), rule, basis, count)
+            key = jax.random.key(ratio)
+            seconds, found = clocked(lambda key=key, rule=rule: sampling.sample(key, rule, basis, count))
             fits = evaluate(basis, f, found)
             error = truth.squared_error(fits.coefficients) / truth.best
             print(
@@ -125,13 +119,18 @@ def table(title: str, basis: sampling.Product, f: Callable, ratios: tuple[int, .
                 f"{float(jnp.median(fits.lambda_min)):12.3g} {float(error.mean()):11.4g} {float(jnp.median(error)):13.4g}",
                 flush=True,
             )
+            stable, mean = (fits.lambda_min >= 0.5).mean(), error.mean()
+            size = {"table": title, "ratio": ratio, "rule": name, "designs": count}
+            report.row(size, {"lab": seconds}, stable=stable, mean_ratio=mean, median_ratio=jnp.median(error))
 
 
-def tables(count: int) -> None:
+def tables(report: Report, count: int) -> None:
     line = sampling.legendre(10)
-    table("Legendre m = 10, 1 / (1 + 25 x^2)", line, runge, (1, 2, 3, 5, 10), 400, count)
-    table("Hermite m = 10, 1 / (1 + x^2)", sampling.hermite(10), lambda x: 1 / (1 + x[:, 0] ** 2), (5,), 400, count)
-    table("Legendre m = 20, |x|", sampling.legendre(20), lambda x: jnp.abs(x[:, 0]), (5, 10), 4000, count)
+    table(report, "Legendre m = 10, 1 / (1 + 25 x^2)", line, runge, (1, 2, 3, 5, 10), 400, count)
+    hermite = sampling.hermite(10)
+    table(report, "Hermite m = 10, 1 / (1 + x^2)", hermite, lambda x: 1 / (1 + x[:, 0] ** 2), (5,), 400, count)
+    longer = sampling.legendre(20)
+    table(report, "Legendre m = 20, |x|", longer, lambda x: jnp.abs(x[:, 0]), (5, 10), 4000, count)
     truth = sampling.truth(line, runge, 400)
     print("conditioned on lmin >= .5 and thinned: n at start, tries, n, mean and median ratio")
     for name, n in (("dpp", 30), ("dpp", 50), ("iid-optimal", 100)):
@@ -144,23 +143,20 @@ def tables(count: int) -> None:
         )
 
 
-def main(count: int = 2000, draws: int = 1000, rounds: int = 5):
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    numbers = {"designs": 2000, "draws": 1000, "rounds": 5, "items": 1000, "large": 20_000}
+    given = options(__doc__, argv, rules=rules.NAMES, tables=False, **numbers)
     start()
+    report = Report("dpp", given)
+    if given.tables:
+        tables(report, given.designs)
+        return report.end()
     print(f"{jax.devices()[0]}, float64")
-    designs(count)
-    subsets(draws, rounds)
-    large()
+    designs(report, given.designs, given.rules)
+    subsets(report, given.draws, given.rounds, given.items)
+    large(report, given.large)
+    return report.end()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--designs", type=int, default=2000)
-    parser.add_argument("--draws", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--tables", action="store_true")
-    given = parser.parse_args()
-    if given.tables:
-        start()
-        tables(given.designs)
-    else:
-        main(given.designs, given.draws, given.rounds)
+    main()

@@ -3,17 +3,17 @@
 Noise 0.1, weight and smoothing learned from (-5, -5), a budget of lower gradients and products with the Hessian. The peer takes
 the same decisions: gradients by ``autograd``, products by a second backward pass through a graph that conjugate gradients keep,
 constants by secants. It runs in a process of its own with one thread and with two, and the better one counts; both take turns.
-Hyperparameters and costs at the end must be the same. Ours excludes compilation, which is told.
+Hyperparameters and costs at the end must be the same. Ours excludes compilation, which is reported. Without ``--torch``
+only ours is measured.
 
-    python -m benchmarks.maid --torch /path/to/python/with/pytorch [--pixels 64] [--budget 2000] [--repeats 5]
+    python -m benchmarks.maid --torch /path/to/python/with/pytorch [--pixels 48, 64 or 96] [--images 8] [--budget 2000]
+        [--repeats 5]
 """
 
-import argparse
 import json
-import statistics
 import subprocess
 import tempfile
-import time
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.report import Report, options, turns
 from lab import datasets
 from lab.home import start
 from lab.numerics import Chunked
 from lab.tuning import denoising, maid
 from lab.tuning.descent import Rules
 
-IMAGES, NOISE, ALPHA, EPS, STEPS = 8, 0.1, 0.1, 0.1, 200
+NOISE, ALPHA, EPS, STEPS = 0.1, 0.1, 0.1, 200
 THEIRS = """
 import json, sys, time
 import numpy as np, torch
@@ -166,66 +167,48 @@ class Peer:
         self.folder.cleanup()
 
 
-def main(torch: str, pixels: str = "64", budget: int = 2000, repeats: int = 5) -> None:
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    given = options(__doc__, argv, torch="", pixels=64, images=8, budget=2000, repeats=5)
     start()
-    jax.config.update("jax_enable_x64", True)
-    data = datasets.load("photograph-squares", pixels=pixels).arrays
-    clean = jnp.asarray(data["pixels"][~data["held_out"]][:IMAGES].mean(axis=1) / 255.0)
+    report = Report("maid", given)
+    data = datasets.load("photograph-squares", pixels=str(given.pixels)).arrays
+    clean = jnp.asarray(data["pixels"][~data["held_out"]][: given.images].mean(axis=1) / 255.0)
     noisy = denoising.noisy(clean, NOISE, jax.random.key(0))
-    problem, theta, rules = denoising.TotalVariation(noisy, clean), jnp.full(2, -5.0), Rules(budget=budget)
+    problem, theta = denoising.TotalVariation(noisy, clean), jnp.full(2, -5.0)
+    rules = Rules(budget=given.budget)
 
     def ours() -> Any:
-        found = maid.minimise(problem, theta, EPS, alpha=ALPHA, rules=rules, max_iterations=STEPS, loop=Chunked())
-        return jax.block_until_ready(found)
+        return maid.minimise(problem, theta, EPS, alpha=ALPHA, rules=rules, max_iterations=STEPS, loop=Chunked())
 
-    numbers = (
-        rules.eta,
-        rules.lam,
-        rules.rho,
-        rules.rho_up,
-        rules.nu,
-        rules.nu_up,
-        rules.backtracks,
-        budget,
-        EPS,
-        ALPHA,
-    )
-    peer = Peer(torch, noisy=noisy, clean=clean, rules=np.array(numbers, float))
-    began = time.perf_counter()
-    found = ours()
-    first = time.perf_counter() - began
-    clock: dict[str, list[float]] = {"lab": [], "1 thread": [], "2 threads": []}
-    other: Any = None
-    for _ in range(repeats):
-        began = time.perf_counter()
-        ours()
-        clock["lab"].append(time.perf_counter() - began)
-        for threads in (1, 2):
-            other = peer(threads)
-            clock[f"{threads} thread{'s' * (threads > 1)}"].append(other["seconds"])
-    peer.close()
-    lab, *theirs = (statistics.median(each) for each in clock.values())
-    least = min(min(clock["1 thread"]), min(clock["2 threads"])) / min(clock["lab"])
-    print(f"{clean.shape[0]} images of {pixels} x {pixels}, {peer.says}, JAX {jax.__version__}")
-    print(
-        f"lab {lab:.2f} s (first call {first:.1f} s), PyTorch {theirs[0]:.2f} s on 1 thread, {theirs[1]:.2f} s on 2: "
-        f"{min(theirs) / lab:.1f} times, {least:.1f} by the least times"
-    )
-    gradients, products = int(found.state.lower_cost), int(found.state.linear_cost)
-    apart = np.abs(np.asarray(found.theta) - np.array(other["theta"])).max()
+    taken = (rules.eta, rules.lam, rules.rho, rules.rho_up, rules.nu, rules.nu_up, rules.backtracks)
+    numbers = np.array((*taken, given.budget, EPS, ALPHA), float)
+    theirs = report.runs("PyTorch", given.torch, "torch")
+    with closing(Peer(given.torch, noisy=noisy, clean=clean, rules=numbers)) if theirs else nullcontext() as peer:
+        runs: dict[str, Any] = {"lab": ours}
+        if peer:
+            runs |= {f"PyTorch, {n} thread{'s' * (n > 1)}": lambda n=n: peer(n) for n in (1, 2)}
+        times: dict[str, Any] = turns(runs, given.repeats)
+        versions = f"JAX {jax.__version__}, {peer.says if peer else 'no PyTorch'}"
+    print(f"{len(clean)} images of {given.pixels} x {given.pixels}, {versions}")
+    found = times["lab"].result
+    costs = int(found.state.lower_cost), int(found.state.linear_cost)
     quality = float(denoising.psnr(found.x, clean).mean())
-    print(
-        f"{gradients} gradients and {products} products, PyTorch {other['gradients']} and {other['products']}; "
-        f"hyperparameters differ by {apart:.1e}; {quality:.2f} dB"
-    )
-    if (gradients, products) != (other["gradients"], other["products"]):
-        raise SystemExit("the two did not take the same decisions: their times do not compare")
+    print(f"lab {times['lab'].median:.2f} s, first call {times['lab'].first:.1f} s; {quality:.2f} dB, ", end="")
+    print(f"{costs[0]} gradients and {costs[1]} products")
+    for name, each in list(times.items())[1:]:
+        print(
+            f"  {name}: {each.median:.2f} s, {each.median / times['lab'].median:.1f} times, "
+            f"{min(each.spent) / min(times['lab'].spent):.1f} by the lowest times"
+        )
+    apart = 0.0
+    for other in (each.result for name, each in times.items() if name != "lab"):
+        apart = max(apart, np.abs(np.asarray(found.theta) - np.array(other["theta"])).max())
+        if costs != (other["gradients"], other["products"]):
+            raise SystemExit("the two did not take the same decisions: their times do not compare")
+    size = {"pixels": given.pixels, "images": len(clean), "budget": given.budget}
+    report.row(size, times, gradients=costs[0], products=costs[1], psnr=quality, hyperparameters_apart=apart)
+    return report.end()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--torch", required=True, help="a Python that has PyTorch")
-    parser.add_argument("--pixels", choices=("48", "64", "96"), default="64")
-    parser.add_argument("--budget", type=int, default=2000)
-    parser.add_argument("--repeats", type=int, default=5)
-    main(**vars(parser.parse_args()))
+    main()

@@ -7,13 +7,14 @@ install: ``pip install flax``. Runs are interleaved, medians told, compilation a
     python -m benchmarks.monge_maps [--batch 256] [--dimensions 2 16 64] [--steps 50] [--repeats 5]
 """
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.report import Report, options, turns
+from benchmarks.report import Report, Times, clocked, options, turns
 from lab.home import start
 from lab.ot import maps
 
@@ -54,22 +55,26 @@ def measure(given: Any, report: Report, peer: bool) -> None:
         losses = {"lab": objective.loss} | ({"OTT": theirs} if peer else {})
         ways = {name: jax.jit(jax.value_and_grad(loss)) for name, loss in losses.items()}
         keys = jax.random.split(jax.random.key(1), given.steps)
-        slopes = {name: jax.tree.leaves(way(network, keys[0])[1]) for name, way in ways.items()}
-        slopes = {name: jnp.concatenate([leaf.ravel() for leaf in leaves]) for name, leaves in slopes.items()}
+        first, slopes = {}, {}
+        for name, way in ways.items():
+            first[name], (_, slope) = clocked(partial(way, network, keys[0]))
+            slopes[name] = jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(slope)])
 
         def steps(way: Any, network: Any = network, keys: Any = keys) -> None:
             for key in keys:
                 jax.block_until_ready(way(network, key))
 
-        times = turns({name: lambda way=way: steps(way) for name, way in ways.items()}, given.repeats)
+        rounds = turns({name: lambda way=way: steps(way) for name, way in ways.items()}, given.repeats)
+        times = {name: Times(first[name], [s / given.steps for s in each.spent], None) for name, each in rounds.items()}
         print(f"d = {d}, {given.steps} steps of {given.batch} points")
+        apart = {name: float(jnp.linalg.norm(slopes["lab"] - s) / jnp.linalg.norm(s)) for name, s in slopes.items()}
         for name, each in times.items():
-            apart = float(jnp.linalg.norm(slopes["lab"] - slopes[name]) / jnp.linalg.norm(slopes[name]))
+            ratio = each.median / times["lab"].median
             print(
-                f"  {name} {1e3 * each.median / given.steps:.1f} ms a step, {each.median / times['lab'].median:.2f} times; "
-                f"the gradients differ by {apart:.1e}"
+                f"  {name} {1e3 * each.median:.1f} ms a step (the first {each.first:.1f} s), {ratio:.2f} times; "
+                f"the gradients differ by {apart[name]:.1e}"
             )
-        report.row({"d": d, "batch": given.batch, "steps": given.steps}, times)
+        report.row({"d": d, "batch": given.batch, "steps": given.steps}, times, gradients_apart=apart)
 
 
 if __name__ == "__main__":

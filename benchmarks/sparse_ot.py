@@ -6,7 +6,7 @@ to its end, ours to a dual value and a row error that are both as good as POT's,
 the repeats; compilation apart), with their ratios; then both dual values, where larger is better, and the row errors: of
 the k-sparse plans, and of our relaxed plan, which is feasible.
 
-    python -m benchmarks.sparse_ot [--sizes 128 512] [--repeats 5]
+    python -m benchmarks.sparse_ot [--sizes 128 512] [--ks 2 8] [--repeats 5]
 """
 
 import contextlib
@@ -46,7 +46,7 @@ def pots(cost: np.ndarray, a: np.ndarray, b: np.ndarray, gamma: float, k: int) -
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
-    given = options(__doc__, argv, sizes=(128, 512, 1024), repeats=3, gamma=1.0)
+    given = options(__doc__, argv, sizes=(128, 512, 1024), ks=(2, 8), repeats=3, gamma=1.0)
     start()
     report, gamma = Report("sparse_ot", given), given.gamma
     print(f"{jax.devices()[0]}, gamma = {gamma}, median of {given.repeats}")
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     for n in given.sizes:
         cost, a, b = colours(n)
         problem = ot.problem(cost, a, b)
-        for k in (2, 8):
+        for k in given.ks:
             seconds, value, error = pots(cost, a, b, gamma, k)
 
             def solve(limit: int | None, k: int = k, problem: ot.Problem = problem) -> ot.Solution:

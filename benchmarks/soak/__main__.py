@@ -1,7 +1,8 @@
-"""``python -m benchmarks.soak PART [options]``; exit status 1 where a part found a fault."""
+"""``python -m benchmarks.soak PART [options]``; exit status 1 where a part found a fault. The last line is one of JSON."""
 
 import argparse
 import sys
+import time
 from importlib import import_module
 
 from . import PARTS
@@ -19,7 +20,16 @@ def main() -> int:
             module.options(part)
             part.set_defaults(main=module.main)
     options = parser.parse_args()
-    return 1 if options.main(options) else 0
+    run, part = options.__dict__.pop("main"), options.__dict__.pop("part")
+    began = time.perf_counter()
+    faults = run(options)
+    seconds = time.perf_counter() - began
+    from benchmarks.report import Report  # imports JAX, which the processes that kills forks do not have
+
+    report = Report(f"soak {part}", options)
+    report.row({}, {"lab": seconds}, faults=faults)
+    report.end(failed=faults)
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":
