@@ -30,6 +30,7 @@ COMMANDS = {
     "sweep": "--n 16 --cells 4",
     "traffic": "--frames 2 --agents 4 --repeats 1 --roads 1",
 }
+IN_A_BROWSER = {"page_latency": "--presses 1 --cases k-32"}
 # Random problems, which hand lists and files over as a user does: in a process whose types are not checked.
 FUZZ = tuple(f"fuzz_{field}" for field in ("files", "inverse", "learning", "numerics", "paths", "sampling", "shapes"))
 # Commands without the line of JSON so far. Soak has tests/test_soak.py, packages has tests/test_packages.py.
@@ -39,7 +40,6 @@ WITHOUT = {
     "inverse",
     "numbers",
     "packages",
-    "page_latency",
     "shares",
     "stability",
 }
@@ -48,7 +48,7 @@ WITHOUT = {
 def test_every_command_is_listed():
     folder = Path(__file__).parents[1] / "benchmarks"
     found = {path.stem for path in folder.glob("*.py") if "\ndef main(" in path.read_text()}
-    assert found - {"fuzzing"} == {*COMMANDS, *FUZZ} | WITHOUT
+    assert found - {"fuzzing"} == {*COMMANDS, *IN_A_BROWSER, *FUZZ} | WITHOUT
 
 
 def not_finite(word):
@@ -74,6 +74,13 @@ def checked(name, output):
 def test_smallest_size(name, capsys):
     with jax.numpy_rank_promotion("allow"):  # as outside of the tests: peers rely on it
         import_module(f"benchmarks.{name}").main(COMMANDS[name].split())
+    checked(name, capsys.readouterr().out)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", IN_A_BROWSER)
+def test_smallest_size_in_a_browser(name, capsys):
+    import_module(f"benchmarks.{name}").main(IN_A_BROWSER[name].split())
     checked(name, capsys.readouterr().out)
 
 
