@@ -41,6 +41,13 @@ server.run_until_shutdown()
 
 
 @pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home of the lab that only this test uses."""
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
 def gate():
     """Work that takes until ``gate.set()``, without a report, as while XLA compiles."""
     event = threading.Event()

@@ -1,8 +1,11 @@
 """What is exported is what was asked for, computed from the start, and can be made again from the file."""
 
+import base64
 import io
 import json
+import re
 import shlex
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +15,19 @@ from browsing import open_page, wait
 from halving import Halving
 from PIL import Image
 from pypdf import PdfReader
+from visitor import buttons, text
 
 from lab import figures, studies
 from lab.app import recipe_tab
 from lab.app.export_tab import ExportTab
 from lab.app.session import Session
 
+WRONG = '<p class="wrong">'
+
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LAB_HOME", str(tmp_path))
-    monkeypatch.setattr("lab.studies.contract.registry._scanned", True)
-    monkeypatch.setitem(studies.contract.registry._found, "halving", Halving)
+def known(home):
+    studies.register(Halving)
 
 
 def _session(**values):
@@ -37,8 +41,13 @@ def _tab(session=None, **asked):
     tab = ExportTab(session or _session())
     tab.param.update(**asked)
     tab.open()
-    wait(lambda: tab.ready or "wrong" in tab._says.object)
+    wait(lambda: tab.ready or WRONG in text(tab))
     return tab
+
+
+def _numbers(tab):
+    """What the figure on offer shows."""
+    return xr.load_dataset(io.BytesIO(tab.numbers()[1]), engine="h5netcdf")
 
 
 def _saved(tab, folder: Path) -> Path:
@@ -57,10 +66,9 @@ def test_a_pdf_of_a_column_with_its_recipe_inside(tmp_path):
     recipe = figures.read_recipe(path)
     assert recipe["parameters"]["c"] == 9.0
     assert recipe["figure"]["picture"] == "iterates"
-    image = Image.open(io.BytesIO(tab._made.preview))
-    assert image.width == round(3.25 * 192)
-    assert 'style="width:3.25in"' in tab._paper.object
-    assert "3.25 × " in tab._says.object
+    preview = re.search(r'data:image/png;base64,([^"]+)"[^>]* style="width:3.25in"', text(tab))[1]
+    assert Image.open(io.BytesIO(base64.b64decode(preview))).width == round(3.25 * 192)
+    assert "3.25 × " in text(tab)
 
 
 @pytest.mark.slow
@@ -91,11 +99,11 @@ def test_sizes_are_those_asked_for(asked, pixels):
 def test_a_size_that_can_not_be_gives_its_sentence(asked):
     tab = _tab(**asked)
     assert not tab.ready
-    assert not tab._file.ready
-    assert "a number of inches from 1 to 20" in tab._says.object
+    assert not buttons(tab)["Download the figure"].ready
+    assert "a number of inches from 1 to 20" in text(tab)
     tab.param.update(width="column", height_inches="")
     wait(lambda: tab.ready)
-    assert tab._file.ready
+    assert buttons(tab)["Download the figure"].ready
 
 
 @pytest.mark.slow
@@ -104,8 +112,8 @@ def test_a_picture_that_does_not_apply_says_why():
     tab = _tab(session)
     assert tab.picture == "iterates"  # not the first, which does not apply
     tab.picture = "never"
-    wait(lambda: "wrong" in tab._says.object)
-    assert "it is only there to be passed over" in tab._says.object
+    wait(lambda: WRONG in text(tab))
+    assert "it is only there to be passed over" in text(tab)
     assert not tab.ready
 
 
@@ -116,11 +124,11 @@ def test_a_fault_of_an_export_says_what_to_do_and_not_its_own_words(monkeypatch,
     def broken(*_, **__):
         raise KeyError("x_of_the_export")
 
-    monkeypatch.setattr(ExportTab, "_make", broken)
+    monkeypatch.setattr(figures, "export_picture", broken)
     tab.format = "svg"
-    wait(lambda: "wrong" in tab._says.object)
-    assert "this figure can&#x27;t be made (KeyError): choose another picture, format or size" in tab._says.object
-    assert "x_of_the_export" not in tab._says.object
+    wait(lambda: WRONG in text(tab))
+    assert "this figure can&#x27;t be made (KeyError): choose another picture, format or size" in text(tab)
+    assert "x_of_the_export" not in text(tab)
     assert "x_of_the_export" in caplog.text
 
 
@@ -132,8 +140,8 @@ def test_a_result_that_began_from_its_neighbour_is_computed_again(monkeypatch):
     session.result = wrong.assign_attrs(warm_start=1)
     session.fresh = True
     tab = _tab(session)
-    assert tab._made.shown.attrs["warm_start"] == 0
-    assert float(tab._made.shown.history[-1]) == pytest.approx(2**0.5)
+    assert _numbers(tab).attrs["warm_start"] == 0
+    assert float(_numbers(tab).history[-1]) == pytest.approx(2**0.5)
 
 
 @pytest.mark.slow
@@ -141,27 +149,27 @@ def test_a_picture_of_a_sweep_gets_its_sweep():
     tab = _tab(picture="roots")
     tab.picture = "roots"
     wait(lambda: tab.ready)
-    np.testing.assert_allclose(tab._made.shown.root, np.sqrt([1.0, 2.0, 4.0]), rtol=1e-6)
+    np.testing.assert_allclose(_numbers(tab).root, np.sqrt([1.0, 2.0, 4.0]), rtol=1e-6)
 
 
 @pytest.mark.slow
 def test_the_numbers_come_as_netcdf(tmp_path):
-    tab = _tab(_session(c=5.0))
-    name, content = tab.numbers()
+    session = _session(c=5.0)
+    name, content = _tab(session).numbers()
     path = tmp_path / name
     path.write_bytes(content)
     with xr.open_dataset(path, engine="h5netcdf") as back:
         assert json.loads(back.attrs["recipe"])["parameters"]["c"] == 5.0
-        xr.testing.assert_equal(back.load(), tab._made.shown)
+        xr.testing.assert_equal(back.load(), session.result)
 
 
 @pytest.mark.slow
 def test_the_command_says_what_was_asked_for():
     tab = _tab(_session(c=5.5), width="text", height_inches="3", style="slide", format="svg")
-    words = shlex.split(tab._command("out.svg"))
+    words = shlex.split(unescape(re.search("<pre>(lab figure .*?)</pre>", text(tab))[1]))
     assert words[:3] == ["lab", "figure", "halving:iterates"]
     options = dict(zip(words[3::2], words[4::2], strict=True))
-    wanted = {"--c": "5.5", "--width": "text", "--height": "3", "--style": "slide", "-o": "out.svg"}
+    wanted = {"--c": "5.5", "--width": "text", "--height": "3", "--style": "slide", "-o": "halving-iterates.svg"}
     assert options == wanted
 
 
@@ -172,22 +180,23 @@ def test_nothing_is_drawn_out_of_sight(monkeypatch):
     session.set(c=3.0)
     wait(lambda: session.fresh and not session.busy)
     assert not tab.ready
-    assert tab._made is None
+    assert "<img" not in text(tab)
 
 
 @pytest.mark.slow
 def test_a_new_result_withdraws_the_old_file():
     session = _session()
     tab = _tab(session)
-    old = tab._made
+    old = tab.file()
     session.set(c=50.0)
-    wait(lambda: session.fresh and tab.ready and tab._made is not old)
-    assert float(tab._made.shown.root) == pytest.approx(50**0.5, rel=1e-3)
+    assert not tab.ready
+    wait(lambda: session.fresh and tab.ready and tab.file() != old)
+    assert float(_numbers(tab).root) == pytest.approx(50**0.5, rel=1e-3)
 
 
 def test_the_recipe_is_told_in_words():
     session = _session(c=9.0)
-    html = recipe_tab.RecipeTab(session)._pane.object
+    html = text(recipe_tab.RecipeTab(session))
     sha = session.result.attrs["data_sha256"]
     for part in ("9", "changed", sha, "no data, only a formula", "float64", "halving, version 1", "from the start"):
         assert part in html
@@ -195,7 +204,7 @@ def test_the_recipe_is_told_in_words():
     assert "Halving(c=9.0)" in html
     assert "lab run halving --c 9" in html
     assert 'data-path="/halving?c=9' in html
-    assert "comes with the first result" in recipe_tab.RecipeTab(Session(Halving))._pane.object
+    assert "comes with the first result" in text(recipe_tab.RecipeTab(Session(Halving)))
 
 
 def _live_tab():
