@@ -2,10 +2,12 @@
 
 import holoviews as hv
 import numpy as np
+import panel as pn
 import pytest
 from browsing import wait
 from gradual import Gradual
 from holoviews.streams import Pipe
+from visitor import figure_of, picture_of, shown
 
 from lab.app.cards import keep_unchanged, numbers
 from lab.app.session import Session
@@ -54,9 +56,8 @@ def _tint(picture: hv.Overlay) -> list[str]:
     ]
 
 
-def test_a_theme_that_changes_while_a_run_ends_reaches_every_card(tmp_path, monkeypatch):
+def test_a_theme_that_changes_while_a_run_ends_reaches_every_card(home):
     """Its redraws take one turn a card, and the result comes between two of them."""
-    monkeypatch.setenv("LAB_HOME", str(tmp_path))  # what the picture over several runs keeps is for no other test
     session = Session(Gradual())
     session.start()
     wait(lambda: session.fresh and not session.busy)
@@ -68,9 +69,10 @@ def test_a_theme_that_changes_while_a_run_ends_reaches_every_card(tmp_path, monk
     session.param.update(result=session.result.copy(), fresh=True)
     _work_off(turns)
     session.close()
-    live = [card._live.pane for card in cards.cards if card._live is not None]
-    assert len(live) > 1
-    assert {pane.theme._json["attrs"]["Axis"]["axis_label_text_color"] for pane in live} == {"#e6eaf0"}
+    panes = [pane for card in cards.cards for pane in shown(card.view, pn.pane.HoloViews)]
+    colours = [figure_of(pane).xaxis.axis_label_text_color for pane in panes]
+    assert len(colours) > 1
+    assert {*colours} == {"#e6eaf0"}
 
 
 def _work_off(turns: list) -> None:
@@ -88,21 +90,24 @@ def test_the_csv_of_a_table_is_the_table():
     assert [len(marks), marks[0].startswith("layer,x,y")] == [3, True]
 
 
-def test_on_a_served_page_a_picture_out_of_sight_is_drawn_again_once_it_is_seen(tmp_path, monkeypatch):
-    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+def test_on_a_served_page_a_picture_out_of_sight_is_drawn_again_once_it_is_seen(home):
     session = Session(Gradual(data="gaussians-2d"))
     cards = Cards(session, unseen=False)
     session.start()
     wait(lambda: session.fresh and not session.busy)
-    hero, card = cards.heroes[0], next(card for card in cards.cards if card.picture.name == "links")
-    before = session.result
-    wait(lambda: card._drawn is before)  # the first
+    hero, card = cards.heroes[0], next(card for card in cards.cards if card.picture.name == "convergence")
+
+    def shows(card, name):
+        drawn = shown(card.view, pn.pane.HoloViews) and picture_of(card.view).Curve.I.dimension_values(1)
+        return np.array_equal(drawn, session.result[name])
+
+    wait(lambda: shows(card, "history"))  # the first
     session.set(gamma=2.0)
-    wait(lambda: hero._drawn is session.result is not before and not session.busy)
-    assert card._drawn is before
+    wait(lambda: session.fresh and not session.busy and shows(hero, "values"))
+    assert not shows(card, "history")
     card.head.seen = True
-    assert card._drawn is session.result
-    card.head.seen = False
+    assert shows(card, "history")
+    card = next(card for card in cards.cards if card.picture.name == "links")
     session.set(data="bump-to-bump")  # whether it applies is known without a look
     wait(lambda: card.why)
     session.close()

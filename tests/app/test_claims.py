@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from browsing import wait
 from halving import Halving
+from visitor import buttons, text
 
 from lab.app import kept, verdicts
 from lab.app.claims_tab import ClaimsTab
@@ -19,11 +20,7 @@ from lab.disk import cache
 from lab.numerics import Reason
 from lab.studies import Claim, Measured, verify
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LAB_HOME", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def _claims(monkeypatch, *claims):
@@ -31,7 +28,7 @@ def _claims(monkeypatch, *claims):
 
 
 def _measured(tab):
-    wait(lambda: tab.current is None and "… checking" not in tab._table.object)  # the table follows a moment later
+    wait(lambda: tab.current is None and "… checking" not in text(tab))  # the table follows a moment later
 
 
 def _opened():
@@ -42,7 +39,7 @@ def _opened():
 
 
 def _rows(tab):
-    return [row.partition("</tr>")[0] for row in tab._table.object.split("<tr ")[1:]]
+    return [row.partition("</tr>")[0] for row in text(tab).split("<tr ")[1:]]
 
 
 def test_opening_measures_the_quick_ones_and_says_what_came_of_each():
@@ -58,16 +55,14 @@ def test_opening_measures_the_quick_ones_and_says_what_came_of_each():
     assert "1.5</td>" in rows[3]
     assert "long, not checked" in rows[4]
     assert "≥ 1.4142136" in rows[2]
-    assert "1 is known not to hold here" in tab._says.object
+    assert "1 is known not to hold here" in text(tab)
 
 
 def test_the_long_ones_are_run_when_asked_for():
     tab = _opened()
-    assert tab._long.visible
-    assert tab._long.label == "Run the one long one too"
-    tab._long.clicks += 1
+    buttons(tab)["Run the one long one too"].clicks += 1
     _measured(tab)
-    wait(lambda: not tab._long.visible)
+    wait(lambda: "Run the one long one too" not in buttons(tab))
     assert tab.title == "4 / 5"
 
 
@@ -77,7 +72,7 @@ def test_a_claim_that_should_hold_and_does_not_is_shown_as_failing(monkeypatch):
     tab = _opened()
     assert "✗ fails<" in _rows(tab)[1]
     assert "&lt;b&gt;" in _rows(tab)[1]
-    assert "1 that should hold does not" in tab._says.object
+    assert "1 that should hold does not" in text(tab)
     card = Gallery([Halving]).cards[Halving].pane.object
     assert 'class="mark second"' in card
     assert re.search("✗ .*1 / 2</span>", card)
@@ -124,13 +119,12 @@ def test_kept_verdicts_are_shown_without_measuring(monkeypatch):
     assert "3 / 5</span>" in Gallery([Halving]).cards[Halving].pane.object
 
 
-@pytest.mark.parametrize("change", ["version", "code"])
-def test_nothing_is_shown_of_what_other_code_gave(monkeypatch, change):
+@pytest.mark.parametrize(
+    ("of", "name", "value"), [(Halving, "version", 2), (kept.code, "floors", lambda *names: "another")]
+)
+def test_nothing_is_shown_of_what_other_code_gave(monkeypatch, of, name, value):
     _opened()
-    if change == "version":
-        monkeypatch.setattr(Halving, "version", 2)
-    else:
-        monkeypatch.setattr(kept, "_our_code", lambda: "another")
+    monkeypatch.setattr(of, name, value)
     assert ClaimsTab(Session(Halving)).title == "0 / 5"
     assert "width:0%" in Gallery([Halving]).cards[Halving].pane.object
     assert set(verdicts.usual_seconds(Halving)) == {"two", "nine", "bound", "one step"}
@@ -169,10 +163,9 @@ def test_stop_leaves_the_rest_unmeasured(monkeypatch):
     tab.check_quick()
     assert going.wait(20)
     wait(lambda: tab.current is claim)
-    assert tab._stop.visible
-    tab._stop.clicks += 1
+    buttons(tab)["Stop"].clicks += 1
     assert tab.current is None
-    assert not tab._stop.visible
+    assert "Stop" not in buttons(tab)
     release.set()
     assert tab.title == "1 / 3"
     assert [("not checked" in row) for row in _rows(tab)] == [False, True, True]
@@ -183,7 +176,7 @@ def test_checking_again_measures_anew(monkeypatch):
     count = []
     run = Halving.run
     monkeypatch.setattr(Halving, "run", lambda *args: count.append(1) or run(*args))
-    tab._again.clicks += 1
+    buttons(tab)["Check again"].clicks += 1
     _measured(tab)
     assert len(count) == 3  # four claims, three different runs
     assert tab.title == "3 / 5"

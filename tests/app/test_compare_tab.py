@@ -3,10 +3,12 @@
 import json
 
 import numpy as np
+import panel as pn
 import pytest
 from browsing import open_page
 from gradual import Gradual
 from halving import Halving
+from visitor import shown
 from waiting import animation_frames, wait
 
 import lab
@@ -18,12 +20,10 @@ from lab.store import Store
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+def known(home, monkeypatch):
     monkeypatch.setattr("lab.app.runner._CALM", 0.0)
-    monkeypatch.setattr("lab.studies.contract.registry._scanned", True)
-    monkeypatch.setitem(studies.contract.registry._found, "halving", Halving)
-    monkeypatch.setitem(studies.contract.registry._found, "gradual", Gradual)
+    studies.register(Halving)
+    studies.register(Gradual)
 
 
 def _session(kind=Halving, **values):
@@ -108,7 +108,7 @@ def test_chosen_runs_stand_side_by_side_with_what_differs():
     by = {(run.parameters["c"], run.parameters["steps"]): run.key for run in tab.runs}
     _chosen(tab, by[1.0, 6], by[4.0, 1])
     tab.set_choice("picture", "iterates")
-    wait(lambda: len(tab._row.view) == 2)
+    wait(lambda: len(shown(tab, pn.pane.HoloViews)) == 2)
     results = [tab.read[key].result for key in tab.chosen]
     assert differences(Halving, results) == [("c", ["1", "4"]), ("n", ["6", "1"])]
     assert tab.differing() == ["c = 1, n = 6", "c = 4, n = 1"]
@@ -119,7 +119,7 @@ def test_chosen_runs_stand_side_by_side_with_what_differs():
     tab.open_run(by[4.0, 1])
     assert (opened[0].c, opened[0].steps) == (4.0, 1)
     tab.choose(by[1.0, 6], False)
-    wait(lambda: len(tab._row.view) == 1)
+    wait(lambda: len(shown(tab, pn.pane.HoloViews)) == 1)
 
 
 def test_no_more_than_four():

@@ -1,21 +1,19 @@
 """The gallery: found by any word, honest about claims, complete without waiting."""
 
-import json
+import re
 from html import escape
 
 import pytest
 from browsing import open_page, wait
 from halving import Halving
 from tornado.httpclient import AsyncHTTPClient
+from visitor import send, shown, state, text
 
 from lab.app import make_server, thumbnails
-from lab.app.gallery import Gallery
+from lab.app.gallery import Fields, Gallery
 from lab.studies import Paper
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 class Thirds(Halving):
@@ -54,11 +52,10 @@ def test_every_word_has_to_be_found(query, found):
 def test_a_search_without_an_answer_says_so_and_hides_the_fields():
     gallery = Gallery([Halving, Thirds])
     gallery.query = "<b>quantum"
-    assert gallery._nothing.visible
-    assert "No study matches “&lt;b&gt;quantum”" in gallery._nothing.object
+    assert "No study matches “&lt;b&gt;quantum”" in text(gallery)
     assert _shown(gallery) == []
     gallery.query = "cube"
-    assert not gallery._nothing.visible
+    assert "No study matches" not in text(gallery)
     assert _shown(gallery) == ["thirds"]
 
 
@@ -74,12 +71,14 @@ def test_a_card_names_parameters_and_paper_and_links_to_the_page():
 
 def test_one_field_alone_and_its_name_over_its_first_card():
     gallery = Gallery([Halving, Thirds])
-    heads = lambda: [card.pane.object.partition("</h2>")[0].removeprefix("<h2>") for card in gallery._order]  # noqa: E731
-    assert heads() == [card.study.field for card in gallery._order]
-    gallery._chips._handle_msg({"field": "Geometry"})
+    assert re.findall(r"<h2>(.*?)</h2>|href=\"/(\w+)", text(gallery)) == [
+        *(("Arithmetic", ""), ("", "halving"), ("Geometry", ""), ("", "thirds"))
+    ]
+    fields = shown(gallery, Fields)[0]
+    send(fields, {"field": "Geometry"})
     assert _shown(gallery) == ["thirds"]
-    assert json.loads(gallery._chips.state)["active"] == "Geometry"
-    gallery._chips._handle_msg({"field": ""})
+    assert state(fields)["active"] == "Geometry"
+    send(fields, {"field": ""})
     assert _shown(gallery) == ["halving", "thirds"]
 
 
@@ -87,8 +86,9 @@ def test_one_field_alone_and_its_name_over_its_first_card():
 def test_a_card_asks_its_question_and_a_large_gallery_begins_with_one_that_plays():
     gallery = Gallery()
     assert all(escape(study.story.question) in card.pane.object for study, card in gallery.cards.items() if study.story)
-    assert "Open and play" in gallery._lead.pane.object
-    assert gallery._lead not in gallery._order
+    first, _, others = text(gallery).partition("<h2>")
+    assert ("Open and play" in first, "Open and play" in others) == (True, False)
+    assert len(re.findall('<a href="', text(gallery))) == len(gallery.cards)
     gallery.query = "how accurate are diffusion samplers"
     assert _shown(gallery) == ["principles-of-diffusion"]
 
@@ -126,7 +126,7 @@ def test_an_address_that_is_no_page(path):
 
 
 def test_an_empty_gallery_says_so():
-    assert "no studies here yet" in Gallery([])._nothing.object
+    assert "no studies here yet" in text(Gallery([]))
 
 
 @pytest.mark.browser

@@ -1,12 +1,14 @@
 """What was looked through once is looked through again only where no page waits for it."""
 
+import importlib.util
 import subprocess
 import sys
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 
-from lab.app import calm, garbage
+from lab.app import calm
 
 LOOKS = """
 import gc, weakref
@@ -38,56 +40,55 @@ def test_what_is_in_use_is_looked_through_once_and_its_garbage_found_by_a_whole_
     assert done.stdout.split() == ["True", "False", "True", "True", "True"]
 
 
+@pytest.fixture
+def served(monkeypatch):
+    """The module in a process that serves and keeps to 100 bytes: what it does every second, and every three, and at the end of
+    a page."""
+    spec = importlib.util.find_spec("lab.app.garbage")
+    garbage, calls = importlib.util.module_from_spec(spec), []
+    spec.loader.exec_module(garbage)  # a copy: what it counts is of one test
+    monkeypatch.setattr(garbage, "PeriodicCallback", lambda call, every: SimpleNamespace(start=call))
+    monkeypatch.setattr(garbage, "pn", SimpleNamespace(state=SimpleNamespace(on_session_destroyed=calls.append)))
+    monkeypatch.setattr(
+        garbage, "gc", mock.Mock(callbacks=[], get_count=lambda: (0, 0, 1), get_threshold=lambda: (0, 0, 0))
+    )
+    garbage.look_where_nothing_waits(SimpleNamespace(io_loop=SimpleNamespace(add_callback=calls.append)), most=100)
+    garbage.closed, garbage.tidy, garbage.shed = calls
+    return garbage
+
+
 @pytest.mark.parametrize(("size", "closed", "looks"), [(100, 49, 0), (100, 50, 1), (101, 9, 0), (101, 10, 1)])
-def test_garbage_of_many_closed_pages_does_not_wait_for_a_quiet_moment(size, closed, looks, monkeypatch):
+def test_garbage_of_many_closed_pages_does_not_wait_for_a_quiet_moment(size, closed, looks, served, monkeypatch):
     looked = []
-    monkeypatch.setattr(garbage, "calm", lambda quiet, opening: False)
-    monkeypatch.setattr(garbage, "memory", SimpleNamespace(collect=lambda: looked.append(True), resident=lambda: size))
-    monkeypatch.setattr(garbage, "_most", 100)
-    monkeypatch.setattr(garbage, "_closed", 0)
+    monkeypatch.setattr(served, "calm", lambda quiet, opening: False)
+    monkeypatch.setattr(served, "memory", SimpleNamespace(collect=lambda: looked.append(True), resident=lambda: size))
     for _ in range(closed):
-        garbage._count(None)
-    garbage._tidy()
-    garbage._tidy()
+        served.closed(None)
+    served.tidy()
+    served.tidy()
     assert len(looked) == looks
 
 
-def test_what_may_stay_is_said(monkeypatch):
-    asked = []
-    monkeypatch.setattr(garbage, "calm", lambda quiet, opening: True)
-    monkeypatch.setattr(garbage.gc, "get_count", lambda: (0, 0, 1))
-    monkeypatch.setattr(garbage, "memory", SimpleNamespace(release=lambda most: asked.append(most) or 0))
-    monkeypatch.setattr(garbage, "_most", 7)
-    monkeypatch.setattr(garbage, "_closed", 1)
-    garbage._tidy()
-    assert asked == [7]
-
-
-def test_all_is_looked_through_where_no_page_is_drawn_and_pages_have_left_something(monkeypatch):
-    new, all_of_it, sizes = [], [], []
-    collector = SimpleNamespace(get_count=lambda: (0, 0, 1), collect=lambda: new.append(True))
-    monkeypatch.setattr(garbage, "gc", collector)
+def test_all_is_looked_through_where_no_page_is_drawn_and_pages_have_left_something(served, monkeypatch):
+    all_of_it, sizes = [], []
     monkeypatch.setattr(calm, "quiet_for", lambda seconds: True)
-    held = SimpleNamespace(
-        resident=lambda: sizes[-1], release=lambda most: all_of_it.append(True) or sizes[-1], shed=bool
-    )
-    monkeypatch.setattr(garbage, "memory", held)
-    monkeypatch.setattr(garbage, "_most", 100)
     monkeypatch.setattr(calm, "_opened", -calm.inf)
-    cases = ((0, 50, False, (1, 0)), (1, 50, False, (1, 1)), (0, 200, False, (1, 2)), (9, 200, True, (1, 2)))
-    for closed, size, opens, found in cases:
+    held = SimpleNamespace(resident=lambda: sizes[-1], release=lambda most: all_of_it.append(most) or 0)
+    monkeypatch.setattr(served, "memory", held)
+    for closed, size, looks in ((0, 50, []), (1, 50, [100]), (0, 200, [100, 100]), (9, 200, [100, 100])):
         sizes.append(size)
-        monkeypatch.setattr(garbage, "_closed", closed)
-        if opens:
+        for _ in range(closed):
+            served.closed(None)
+        if closed == 9:
             calm.page_opened()
-        garbage._tidy()
-        assert (len(new), len(all_of_it)) == found
+        served.tidy()
+        assert all_of_it == looks
+    assert served.gc.collect.call_count == 1  # at first, of what is new
 
 
 @pytest.mark.parametrize(("size", "idle"), [(100, []), (101, [30.0])])
-def test_while_pages_are_used_programs_alone_go(size, idle, monkeypatch):
+def test_while_pages_are_used_programs_alone_go(size, idle, served, monkeypatch):
     shed = []
-    monkeypatch.setattr(garbage, "memory", SimpleNamespace(resident=lambda: size, shed=shed.append))
-    monkeypatch.setattr(garbage, "_most", 100)
-    garbage._shed()
+    monkeypatch.setattr(served, "memory", SimpleNamespace(resident=lambda: size, shed=shed.append))
+    served.shed()
     assert shed == idle

@@ -1,12 +1,12 @@
 """The line that says where one is, an earlier result behind the present one, groups that fold, panels that fill their room."""
 
-import json
-
 import holoviews as hv
 import numpy as np
+import panel as pn
 import pytest
 from browsing import open_page
 from told import Told
+from visitor import figure_of, send, shown, state
 from waiting import animation_frames, wait
 
 import lab.studies.draw as draw
@@ -14,14 +14,11 @@ from lab.app import Session
 from lab.app.cards import Card
 from lab.app.ghost import is_ghost
 from lab.app.here import along
-from lab.app.stage import Cards
+from lab.app.stage import Cards, Title
 from lab.app.study_page import StudyPage
 from lab.studies.draw.look import columns_for
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture
@@ -39,21 +36,16 @@ def _settled(session):
 def _card(session, name):
     card = Card(session, session.study.pictures[name], lambda: None)
     card.refresh()
-    wait(lambda: card._live is not None)
+    wait(lambda: shown(card.view, pn.pane.HoloViews))
     return card
-
-
-def _figure(card):
-    card.view.get_root()  # HoloViews draws it now
-    return next(iter(card._live.pane._plots.values()))[0].state
 
 
 def test_a_curve_against_a_parameter_has_a_line_that_follows_and_is_dragged(session):
     card = _card(session, "against_gamma")
-    figure = _figure(card)
-    line = next(each for each in figure.center if each.id == card._here.line)
-    assert (card._here.name, line.location, line.editable) == ("gamma", 1.0, True)
-    assert json.loads(card.head.state)["here"] == {"line": line.id, "name": "gamma"}
+    figure = figure_of(card.view)
+    here = state(card.head)["here"]
+    line = next(each for each in figure.center if each.id == here["line"])
+    assert (here["name"], line.location, line.editable) == ("gamma", 1.0, True)
     session.set(gamma=3.0)
     assert line.location == 3.0
     _settled(session)
@@ -76,12 +68,12 @@ def test_what_is_no_place_of_a_run_has_no_line(session):
     other = draw.plot(draw.curve(np.arange(result.sizes["gamma"]) + 0.5, result.total))
     assert along(result, other)[0] == ""
     card = _card(session, "values")
-    assert card._here is None
+    assert state(card.head)["here"] is None
 
 
 def test_a_ghost_stands_behind_until_it_is_let_go(session):
     card = _card(session, "values")
-    figure = _figure(card)
+    figure = figure_of(card.view)
     lines, dots = (each.data_source for each in figure.renderers if is_ghost(each))
     assert list(lines.data["xs"]) == []
     session.haunt()
@@ -99,22 +91,26 @@ def test_a_ghost_stands_behind_until_it_is_let_go(session):
     session.close()
 
 
-def test_a_group_folds_and_what_is_away_draws_nothing(session):
+def test_a_group_folds_and_what_is_away_computes_nothing(session, monkeypatch):
     cards = Cards(session)
-    group, title, own = cards._groups[0]
-    shown = [card.view.visible for card in own]
-    assert any(shown)
-    title._handle_msg({"open": False})
+    group, title = Told.story.groups[0], shown(cards.view, Title)[0]
+    own = [card for card in cards.cards if card.picture.name in group.pictures]
+    seen = [card.view.visible for card in own]
+    sweep = next(card for card in own if card.picture.along is not None)
+    assert sweep.view.visible
+    wait(lambda: shown(sweep.view, pn.pane.HoloViews))
+    send(title, {"open": False})
     assert not any(card.view.visible for card in own)
     assert title.visible
-    drawn = [card._drawn for card in own]
-    session.set(gamma=2.0)
+    computed = []
+    monkeypatch.setattr(session, "sweep", lambda picture, **_: computed.append(picture.name))
+    session.set(rate=0.25)
     _settled(session)
-    assert [card._drawn for card in own] == drawn
-    title._handle_msg({"open": True})
-    assert [card.view.visible for card in own] == shown
-    wait(lambda: all(card._drawn is not before for card, before in zip(own, drawn, strict=True) if card.view.visible))
-    assert json.loads(title.state)["title"] == group.title
+    assert sweep.picture.name not in computed
+    send(title, {"open": True})
+    assert [card.view.visible for card in own] == seen
+    assert sweep.picture.name in computed
+    assert state(title)["title"] == group.title
 
 
 @pytest.mark.parametrize(
@@ -161,9 +157,10 @@ def test_the_line_goes_ahead_of_the_run_in_the_browser():
         wait(lambda: page.wait_for_timeout(20) or (made and made[-1].session.fresh))
         card = next(each for each in made[-1].cards.cards if each.picture.name == "against_gamma")
         head = page.locator("h3", has_text=card.picture.title)  # drawn again while it comes into sight
-        wait(lambda: head.evaluate("head => head.scrollIntoView()") or card._here.line, lambda: animation_frames(page))
+        line = lambda: state(card.head)["here"]["line"]  # noqa: E731
+        wait(lambda: head.evaluate("head => head.scrollIntoView()") or line(), lambda: animation_frames(page))
         is_there = "id => (line => line && line.location < 10)(Bokeh.documents[0].get_model_by_id(id))"
-        wait(lambda: page.evaluate(is_there, card._here.line), lambda: animation_frames(page))
+        wait(lambda: page.evaluate(is_there, line()), lambda: animation_frames(page))
         places = page.evaluate(
             """(id) => {
               const find = (root) => {
@@ -178,7 +175,7 @@ def test_the_line_goes_ahead_of_the_run_in_the_browser():
               range.dispatchEvent(new Event("input", {bubbles: true}))
               return [before, line.location]  // in one turn of the browser, which hears nothing of the server meanwhile
             }""",
-            card._here.line,
+            line(),
         )
         assert places[1] > 10 > places[0]
         wait(lambda: page.wait_for_timeout(20) or (made[-1].session.fresh and not made[-1].session.rough))
@@ -205,18 +202,19 @@ def test_what_a_browser_draws_has_a_public_name():
 
 def test_a_slow_drag_is_undone_at_once(session, monkeypatch):
     """Each value waits for the run of the one before, however long that takes."""
-    clock = iter(np.arange(0.0, 1000.0, 3.0))  # three seconds from one question to the next
-    session.set(gamma=2.0)
-    _settled(session)
+    now, execute = [0.0], Told.execute
+
+    def slow(*given):
+        now[0] += 3.0  # seconds
+        return execute(*given)
+
+    monkeypatch.setattr("lab.app.session.monotonic", lambda: now[0])
+    monkeypatch.setattr(Told, "execute", slow)
     before = len(session.back)
-    monkeypatch.setattr("lab.app.session.monotonic", lambda: next(clock))
-    session._moved = {"gamma"}, 0.0
-    session._done = (
-        lambda real: lambda answer: (monkeypatch.setattr("lab.app.session.monotonic", lambda: 50.0), real(answer))
-    )(session._done)
-    session.set(gamma=3.0)  # begins at a time of its own
-    _settled(session)
-    first = len(session.back)
-    session.set(gamma=4.0)
-    _settled(session)
-    assert len(session.back) == first <= before + 1
+    for gamma in (2.0, 3.0, 4.0):
+        session.set(gamma=gamma)
+        _settled(session)
+    assert len(session.back) == before + 1
+    now[0] += 3.0  # without a run
+    session.set(gamma=5.0)
+    assert len(session.back) == before + 2

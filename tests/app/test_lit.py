@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from browsing import open_page
 from gradual import Gradual
+from visitor import figure_of
 from waiting import animation_frames, wait
 
 from lab.app import Session
 from lab.app.cards import Card
+from lab.app.lit import Lit
 from lab.app.study_page import StudyPage
 from lab.studies import Picture, Pictures, draw
 from lab.studies.draw.sameness import known
@@ -48,9 +50,7 @@ class Linked(Gradual):
     )
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def _tags(name):
@@ -59,8 +59,7 @@ def _tags(name):
     wait(lambda: session.fresh and not session.busy)
     card = Card(session, session.study.pictures[name], lambda: None)
     card.refresh()
-    card.view.get_root()
-    figure = next(iter(card._live.pane._plots.values()))[0].state
+    figure = figure_of(card.view)
     return [
         (type(each.glyph).__name__, tag["who"])
         for each in figure.renderers
@@ -82,13 +81,9 @@ def test_a_browser_is_told_what_marks_stand_for():
 
 
 def test_what_a_player_keeps_beside_it_is_not_sent_again():
-    session = Session(Linked)
-    session.start()
-    wait(lambda: session.fresh and not session.busy)
-    card = Card(session, session.study.pictures["links"], lambda: None)
-    card.refresh()
-    card.view.get_root()
-    plot = next(iter(card._live.pane._plots.values()))[0]
+    with draw.theme("light", backend="bokeh"):
+        plot = draw.bokeh_renderer("light").get_plot(_links(None))
+    Lit().hook(plot, None)
     told = [each.data_source for each in plot.state.renderers if each.data_source.tags]
     reels = [{"frames": [{"x": np.arange(3.0)}]} for _ in told]
     for source, reel in zip(told, reels, strict=True):
@@ -96,10 +91,10 @@ def test_what_a_player_keeps_beside_it_is_not_sent_again():
     seen = []
     for source in told:
         source.on_change("tags", lambda attr, old, new: seen.append(new))
-    card._lit.hook(plot, None)
+    Lit().hook(plot, None)
     assert seen == []
     told[0].tags = [{"who": {"source": [3]}}, reels[0]]  # something else is shown
-    card._lit.hook(plot, None)
+    Lit().hook(plot, None)
     assert len(seen) == 2
     assert told[0].tags[1] is reels[0]
 
@@ -207,9 +202,9 @@ def test_a_picture_is_drawn_for_the_width_that_it_has(monkeypatch):
     session.start()
     wait(lambda: session.fresh and not session.busy)
     card = Card(session, session.study.pictures["plan"], lambda: None, high=360, room=2.0, across=700.0)
-    seen = []
-    real = card._tone
-    monkeypatch.setattr(card, "_tone", lambda: seen.append((card._room, card._wide)) or real())
+    seen, theme = [], draw.theme
+    themed = lambda *given, **named: seen.append((named["room"], named["wide"])) or theme(*given, **named)  # noqa: E731
+    monkeypatch.setattr(draw, "theme", themed)
     card.refresh()
     card.head.wide = 680  # as was thought
     assert seen == [(2.0, 700.0)]

@@ -37,10 +37,8 @@ def _shows(page, middle):
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LAB_HOME", str(tmp_path))
-    monkeypatch.setattr("lab.studies.contract.registry._scanned", True)
-    monkeypatch.setitem(studies.contract.registry._found, "drifting", Drifting)
+def known(home):
+    studies.register(Drifting)
 
 
 @pytest.mark.slow

@@ -20,7 +20,22 @@ def patient(monkeypatch):
     monkeypatch.setattr(runner, "_PATIENCE", 60.0)
 
 
-def test_the_lane_serves_by_priority_then_arrival(patient):
+@pytest.fixture
+def waiting(monkeypatch):
+    """The turns that wait in a lane."""
+    enter, waiting = Lane.enter, {}
+
+    def entered(lane, turn, wanted, *waits):
+        try:
+            enter(lane, turn, lambda: bool(waiting.setdefault(id(turn), turn)) and wanted(), *waits)
+        finally:
+            waiting.pop(id(turn), None)
+
+    monkeypatch.setattr(Lane, "enter", entered)
+    return waiting
+
+
+def test_the_lane_serves_by_priority_then_arrival(patient, waiting):
     lane, order, held = Lane(), [], Turn(RUN)
     lane.enter(held, lambda: True)
     threads = []
@@ -33,7 +48,7 @@ def test_the_lane_serves_by_priority_then_arrival(patient):
 
         threads.append(threading.Thread(target=work))
         threads[-1].start()
-        wait(lambda: len(lane._waiting) == len(threads))
+        wait(lambda: len(waiting) == len(threads))
     lane.leave(held)
     for thread in threads:
         thread.join(2)
@@ -171,7 +186,7 @@ def test_a_step_without_a_report_does_not_hold_up_others(gate, priority):
     wait(lambda: done[-1] == "stuck")
 
 
-def test_few_compile_at_a_time_and_nothing_twice(gate, patient, monkeypatch):
+def test_few_compile_at_a_time_and_nothing_twice(gate, patient, waiting, monkeypatch):
     monkeypatch.setattr(runner, "_COMPILE", 2)
     names, begun, done = ["a", "a", "b", "c"], [], []
     tokens = {name: (name, object()) for name in names}
@@ -184,7 +199,7 @@ def test_few_compile_at_a_time_and_nothing_twice(gate, patient, monkeypatch):
             return name
 
         each.submit(work, programs=tokens[name], done=done.append)
-        wait(lambda: len(begun) + len(runner._device._waiting) == len(runners[: runners.index(each) + 1]))  # noqa: B023
+        wait(lambda: len(begun) + len(waiting) == len(runners[: runners.index(each) + 1]))  # noqa: B023
     assert begun == ["a", "b"]
     gate.set()
     wait(lambda: len(done) == 4)
@@ -211,7 +226,7 @@ def test_who_waits_for_what_it_needs_itself_is_told_that_it_compiles(gate, monke
     wait(lambda: len(done) == 5)
 
 
-def test_who_moves_on_does_not_wait_for_what_was_being_compiled(gate, patient):
+def test_who_moves_on_does_not_wait_for_what_was_being_compiled(gate, patient, waiting):
     page, done = direct(), []
     begun = threading.Event()
 
@@ -224,9 +239,9 @@ def test_who_moves_on_does_not_wait_for_what_was_being_compiled(gate, patient):
     page.submit(lambda report: "next", done=done.append)
     wait(lambda: done == ["next"])
     page.submit(compiles, programs=object(), done=done.append)  # of one page only one compiles
-    wait(lambda: len(runner._device._waiting) == 1)
+    wait(lambda: len(waiting) == 1)
     assert page.stop() is False  # and Stop is felt while it waits
-    wait(lambda: not runner._device._waiting)
+    wait(lambda: not waiting)
 
 
 def test_what_waits_behind_runs_takes_no_thread_from_them(gate, patient):
@@ -247,7 +262,7 @@ def test_an_answer_that_is_there_waits_for_nobody(gate, patient):
     wait(lambda: done == ["kept"])
 
 
-def test_a_run_overtakes_what_stands_behind_runs():
+def test_a_run_overtakes_what_stands_behind_runs(waiting):
     behind, one = Runner(lambda call: call(), SWEEP), Runner(lambda call: call())
     began, go, finished = threading.Event(), threading.Event(), threading.Event()
     reports = []
@@ -260,7 +275,7 @@ def test_a_run_overtakes_what_stands_behind_runs():
 
     def run(report):
         go.set()
-        wait(lambda: any(not turn.run for turn in runner._device._waiting))  # the sweep waits at its report
+        wait(lambda: any(not turn.run for turn in [*waiting.values()]))  # the sweep waits at its report
         finished.set()
 
     behind.submit(sweep)

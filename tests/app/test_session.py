@@ -67,21 +67,10 @@ def test_a_long_run_of_a_file_of_ones_own_is_computed_in_the_background_process(
 
 @pytest.fixture
 def jobs(monkeypatch):
-    """Jobs submitted since the test began whose thread has not ended, as ``jobs()``."""
-    submit, run, submitted, ended = runner.Runner.submit, runner.Runner._run, [], []
-
-    def counted(self, work, **calls):
-        submitted.append(work)
-        return submit(self, work, **calls)
-
-    def runs(self, job):
-        try:
-            run(self, job)
-        finally:
-            ended.append(job)
-
-    monkeypatch.setattr(runner.Runner, "submit", counted)
-    monkeypatch.setattr(runner.Runner, "_run", runs)
+    """Jobs submitted since the test began that have not ended, as ``jobs()``."""
+    submit, leave, submitted, ended = runner.Runner.submit, runner.Lane.leave, [], {}
+    monkeypatch.setattr(runner.Runner, "submit", lambda *job, **calls: submitted.append(job) or submit(*job, **calls))
+    monkeypatch.setattr(runner.Lane, "leave", lambda lane, turn: leave(lane, turn) or ended.update({id(turn): turn}))
     return lambda: len(submitted) - len(ended)
 
 
@@ -97,7 +86,7 @@ def test_for_a_browser_that_is_on_its_way_nothing_is_computed_but_what_is_held_i
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
     made = Session(Gradual)
     made.prepare()
-    wait(lambda: made._held)  # the run has ended, and waits for a browser
+    wait(lambda: not jobs())  # the run has ended, and waits for a browser
     assert made.busy
     assert made.result is None
     made.start()
@@ -111,7 +100,7 @@ def test_for_a_browser_that_is_on_its_way_nothing_is_computed_but_what_is_held_i
     settled(other)
     assert other.from_store
     other.set(gamma=2.0)
-    wait(lambda: other._held)
+    wait(lambda: not jobs())
     assert other.busy
     assert float(other.result.total) == pytest.approx(1.0, abs=1e-5)
     other.start()
@@ -333,16 +322,15 @@ def test_a_sweep_on_points_that_were_dragged_is_not_kept(session):
 
 
 def test_what_may_be_kept_is_looked_for_and_not_said_to_compile(session, gate, monkeypatch):
-    read, compute = session._read, Gradual.compute
-    monkeypatch.setattr(session, "_read", lambda key: read(key) if gate.wait(20) else None)
+    held, compute = session.store.held, Gradual.compute
+    monkeypatch.setattr(session.store, "held", lambda keys: gate.wait(20) and held(keys))
     computing = threading.Event()
     monkeypatch.setattr(
         Gradual,
         "compute",
         staticmethod(lambda *given, **named: computing.wait(LIMIT) and compute(*given, **named)),
     )
-    session._look = True
-    session.set(gamma=3.0)
+    session.open(session.study.but(gamma=3.0))
     assert (session.busy, session.stage) == (True, "reading")
     assert controls.words(session) == "Looking for what is kept"
     gate.set()
@@ -362,25 +350,28 @@ def test_the_part_of_a_run_that_has_several_is_said():
 # ---- what compiles --------------------------------------------------------------------------------------------------
 
 
-def test_the_page_says_that_it_compiles_and_stop_works_meanwhile(session, gate, monkeypatch):
-    session.set(gamma=2.0)  # from a warm start: compiled
-    settled(session)
-    compute, begun, result = Gradual.compute, threading.Event(), session.result
+def test_the_page_says_that_it_compiles_and_stop_works_meanwhile(compiled, gate):
+    begun = threading.Event()
 
-    def compiles(inputs, p, loop, warm=None):
-        if p.regularizer == "quadratic":
-            begun.set()
-            assert gate.wait(20)
-        return compute(inputs, p, loop, warm)
+    class New(Gradual):
+        """Its programs are not known."""
 
-    monkeypatch.setattr(Gradual, "compute", staticmethod(compiles))
-    runner._device._known.pop(session.study.but(regularizer="quadratic").programs(session.data, session._warm), None)
+        @staticmethod
+        def compute(inputs, p, loop, warm=None):
+            if p.regularizer == "quadratic":
+                begun.set()
+                assert gate.wait(20)
+            return Gradual.compute(inputs, p, loop, warm)
+
+    session = Session(New)
+    session.start()
+    result = settled(session).result
     session.set(regularizer="quadratic")
     assert controls.words(session).startswith("Compiling")
     assert begun.wait(10)
     assert session.stage == "compiling"
     assert calm.hurried(0.0)
-    session._runner._job.stage("queued")
+    session.stage = "queued"
     assert controls.words(session) == "Waiting to compile: what was asked for before goes first"
     session.stop()
     assert (session.busy, session.stage) == (False, "")
@@ -390,14 +381,16 @@ def test_the_page_says_that_it_compiles_and_stop_works_meanwhile(session, gate, 
     settled(session)
     assert float(session.result.total) == pytest.approx(4.0, abs=1e-5)
     assert not gate.is_set()
+    session.close()
 
 
 def test_values_that_are_traced_need_no_other_programs(session):
-    programs, warm = session.study.programs(session.data, session._warm), session._warm
+    programs = session.study.programs(session.data)
     assert runner.knows(programs)
-    assert session.study.but(gamma=3.0, k=5, seed=7).programs(session.data, warm) == programs
-    assert session.study.but(regularizer="quadratic").programs(session.data, warm) != programs
-    assert session.study.programs(datasets.resolve("gaussians-2d", kind="transport"), warm) != programs
+    assert session.study.but(gamma=3.0, k=5, seed=7).programs(session.data) == programs
+    assert session.study.but(regularizer="quadratic").programs(session.data) != programs
+    assert session.study.programs(session.data, session.study.execute().warm) != programs
+    assert session.study.programs(datasets.resolve("gaussians-2d", kind="transport")) != programs
 
 
 # ---- controls ------------------------------------------------------------------------------------------------------
@@ -510,7 +503,7 @@ def test_a_run_that_takes_longer_shows_a_sketch_and_ends_as_it_would_have(compil
     made, seen = Session(Gradual), []
     made.start()
     settled(made)
-    warm = made._warm
+    warm = made.study.execute().warm
     made.param.watch(lambda event: seen.append((made.rough, made.busy, float(made.result.gap))), "result")
     made.set(gamma=3.0, rate=0.01)
     settled(made)
@@ -551,12 +544,19 @@ def test_a_ghost_that_is_asked_for_of_a_sketch_is_the_run_that_it_is_a_sketch_of
     made.close()
 
 
-def test_a_sketch_of_an_earlier_request_is_not_shown(session):
-    study, result = session.study, session.result
-    session.busy = True
-    drawn = threading.Event()
-    session._sketched(study.but(gamma=7.0), result.assign(total=0.0), drawn)
-    assert drawn.is_set()
+def test_a_sketch_of_an_earlier_request_is_not_shown(session, monkeypatch):
+    sketches, execute = [], Gradual.execute
+
+    def kept(study, report, warm, sketch):
+        sketches.append(sketch)
+        return execute(study, report, warm, sketch)
+
+    monkeypatch.setattr(Gradual, "execute", kept)
+    session.set(gamma=6.5)
+    result = settled(session).result
+    session.busy = True  # with another one
+    session.study = session.study.but(gamma=7.0)
+    sketches[0](result.assign(total=0.0))
     assert session.result is result
     assert not session.rough
     session.busy = False

@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from gradual import Gradual
+from visitor import buttons, send, sent, text
 from waiting import animation_frames, wait
 
 import lab.studies.draw as draw
@@ -24,8 +25,7 @@ from lab.app.sharing.cells import Count, asked, grid_of
 from lab.app.sharing.packing import Pack, Scale
 from lab.cli import main
 from lab.numerics import Progress
-from lab.studies import Group, Paper, Picture, Pictures, Real, SparseOT, Step, Story
-from lab.studies.contract import registry
+from lab.studies import Group, Paper, Picture, Pictures, Real, SparseOT, Step, Story, register
 from lab.sweeps import sweep
 from lab.sweeps.single import run
 
@@ -85,10 +85,9 @@ class Evil(Shared):
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
+def known(tmp_path, monkeypatch):
     monkeypatch.setenv("LAB_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("lab.studies.contract.registry._scanned", True)
-    monkeypatch.setitem(registry._found, "shared", Shared)
+    register(Shared)
 
 
 @pytest.fixture(scope="module")
@@ -362,27 +361,26 @@ def test_the_command_refuses_before_it_computes(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.slow
 def test_the_button_of_a_page_hands_the_file_over(monkeypatch):
-    session, handed, said = Session(Shared), [], []
+    session = Session(Shared)
     session.start()
     tab = ShareTab(session)
-    monkeypatch.setattr(tab._button, "hand", lambda name, file: handed.append((name, file)))
-    monkeypatch.setattr(tab, "_say", lambda sentence, wrong=False: said.append(sentence))
-    wait(lambda: tab._button.ready)
+    button = buttons(tab)["Share as one file (.html)"]
+    wait(lambda: button.ready)
     few = {"pictures": ["values"], "values": [1.0, 2.0]}
     monkeypatch.setattr("lab.app.share_tab.share", lambda study, file, report: share(study, file, **few, report=report))
-    tab._button._pressed({})
-    assert not tab._button.ready
-    wait(lambda: handed)
-    assert handed[0][0] == "shared.html"
-    assert "lab reproduce shared.html" in handed[0][1].decode()
-    assert said[-1].startswith("Saved as shared.html")
-    assert tab._button.ready
+    handed = sent(button)
+    send(button, {})
+    assert not button.ready
+    wait(lambda: handed and button.ready)
+    assert handed[0]["name"] == "shared.html"
+    assert "lab reproduce shared.html" in handed[0]["content"].decode()
+    assert "Saved as shared.html" in text(tab)
     monkeypatch.setattr(
         "lab.app.share_tab.share", lambda *given, **named: (_ for _ in ()).throw(ValueError("not today"))
     )
-    tab._button._pressed({})
-    wait(lambda: said[-1] == "It can't be shared: not today")
-    assert tab._button.ready
+    send(button, {})
+    wait(lambda: "It can&#x27;t be shared: not today" in text(tab) and button.ready)
+    assert len(handed) == 1
 
 
 @pytest.mark.browser

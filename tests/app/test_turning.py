@@ -1,15 +1,13 @@
 """A picture that turns, on its page: the browser draws it, a click finds a vertex, a figure has the camera that one sees."""
 
-import json
-import shlex
 from typing import Any
 
 import numpy as np
 import pytest
 from bokeh.events import Tap
-from bokeh.models import Plot
 from browsing import open_page
 from sketched import TwoShapes, bodies_of, sketch_in_catalogues  # noqa: F401
+from visitor import event, figure_of, picture_of, send, state, text
 from waiting import steady, wait
 
 from lab.app.cards import Card
@@ -35,10 +33,7 @@ _SEEN = """() => {
 }"""
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LAB_HOME", str(tmp_path))
-    monkeypatch.setattr("lab.studies.contract.registry._scanned", True)
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture
@@ -69,24 +64,25 @@ def test_a_click_is_seen_by_the_camera_of_the_page_and_figures_have_it(session):
     assert tab.picture == "shapes"
     assert tab.camera == ""
     card.refresh()
-    figure: Any = card.view.get_root().select_one({"type": Plot})
+    figure = figure_of(card.view)
     source = figure.select_one({"name": draw.CAMERA})
     assert {name: list(values) for name, values in source.data.items()} == {"azimuth": [30.0], "elevation": [25.0]}
     source.data = {"azimuth": [-159.96], "elevation": [-40.02]}
     assert session.cameras == {"shapes": (200.0, -40.0)}
     assert tab.camera == "200, -40"
-    assert "--camera=200,-40" in shlex.split(tab._command("f.pdf"))
+    tab.open()
+    wait(lambda: "--camera=200,-40" in text(tab))
     vertex = nearest(session.result, (200.0, -40.0))
     assert vertex != nearest(session.result, (30.0, 25.0))
     x, y = place_of(session.result, vertex, (200.0, -40.0))
-    figure._trigger_event(Tap(figure, x=x, y=y))
+    event(figure, Tap, x, y)
     wait(lambda: not session.busy)
     assert session.study.point == vertex
     source.data = {"azimuth": ["far"], "elevation": [None]}  # no page of ours sends that
     source.data = {"azimuth": [0.0], "elevation": [100.0]}
     assert session.cameras == {"shapes": (200.0, -40.0)}
     card.refresh()
-    shown = card._live.element.RGB.I.cdims[draw.SCENE]["camera"]  # drawn again as it is seen, not as at first
+    shown = picture_of(card.view).RGB.I.cdims[draw.SCENE]["camera"]  # drawn again as it is seen, not as at first
     np.testing.assert_array_equal(shown, (200.0, -40.0))
     tab.picture = "profile"
     assert tab.camera == ""
@@ -97,21 +93,21 @@ def test_the_address_has_the_camera_and_turns_the_picture(session):
     page = StudyPage(session, address=True)
 
     def hash_of():
-        return json.loads(page.tabs.state)["hash"]
+        return state(page.tabs)["hash"]
 
     assert hash_of() == ""
     card = next(card for card in page.cards.cards if card.picture.name == "shapes")
-    figure: Any = card.view.get_root().select_one({"type": Plot})
+    figure = figure_of(card.view)
     source = figure.select_one({"name": draw.CAMERA})
-    page._asked({"camera.shapes": "200,-40", "asked": True})
+    send(page.tabs, {"camera.shapes": "200,-40", "asked": True})
     assert {name: list(values) for name, values in source.data.items()} == {"azimuth": [200.0], "elevation": [-40.0]}
     assert hash_of() == "camera.shapes=200,-40"
-    page._asked({"tab": "recipe"})
+    send(page.tabs, {"tab": "recipe"})
     assert hash_of() == "tab=take&camera.shapes=200,-40"
     source.data = {"azimuth": [-10.0], "elevation": [5.0]}  # a hand
     assert hash_of() == "tab=take&camera.shapes=350,5"
     assert list(source.data["azimuth"]) == [-10.0]
-    page._asked({"camera.shapes": "far", "camera.profile": "1,2", "camera.none": "1,2", "asked": True})
+    send(page.tabs, {"camera.shapes": "far", "camera.profile": "1,2", "camera.none": "1,2", "asked": True})
     assert session.cameras == {"shapes": (350.0, 5.0)}
     told = [notice.split(":")[0] for notice in session.notices]
     assert told[:2] == ["the camera far is not allowed", "the picture profile does not turn"]
@@ -179,6 +175,6 @@ def _agrees(seen: dict[str, Any], result) -> None:
     assert (apart[covered] <= 2).mean() > 0.999
     assert (drawn[~covered] == 0).all()
     marks, behind = space.hidden(placed, seen["camera"])
-    for (x, y), state in zip(seen["marks"], (False, True), strict=True):
-        np.testing.assert_allclose(np.array(x, float), np.where(behind == state, marks.x, np.nan), atol=1e-5)
-        np.testing.assert_allclose(np.array(y, float), np.where(behind == state, marks.y, np.nan), atol=1e-5)
+    for (x, y), there in zip(seen["marks"], (False, True), strict=True):
+        np.testing.assert_allclose(np.array(x, float), np.where(behind == there, marks.x, np.nan), atol=1e-5)
+        np.testing.assert_allclose(np.array(y, float), np.where(behind == there, marks.y, np.nan), atol=1e-5)

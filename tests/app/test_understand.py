@@ -2,18 +2,18 @@
 
 import csv
 import io
-import json
 
 import numpy as np
 import pytest
 from browsing import open_page
 from gradual import Gradual
 from told import Told
+from visitor import buttons, download, send, sent, shown, state, text
 from waiting import steady, wait
 
 from lab.app import Session
 from lab.app.scrubber import Scrubber, scaled
-from lab.app.stage import Cards
+from lab.app.stage import Cards, Chips
 from lab.app.steps import Steps, in_words
 from lab.app.study_page import StudyPage
 from lab.app.view import View
@@ -21,10 +21,7 @@ from lab.studies import edited
 from lab.studies.contract import curve, measure, scrubbed
 from lab.studies.contract.along import places
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture
@@ -37,10 +34,6 @@ def session():
 def _settled(session):
     wait(lambda: session.fresh and not session.busy)
     return session
-
-
-def _state(view):
-    return json.loads(view.state)
 
 
 def test_what_is_scrubbed_follows_from_the_story():
@@ -68,46 +61,46 @@ def test_heights_are_those_of_a_scale_that_shows_them():
 
 def test_the_scrubber_moves_its_parameter_and_draws_one_number_along_it(session):
     scrubber = Scrubber(session)
-    told = _state(scrubber)
+    told = state(scrubber)
     assert (told["name"], told["symbol"], told["value"]) == ("gamma", "γ", "1")
     assert told["label"] == "total, against γ"
-    scrubber._handle_msg({"name": "gamma", "text": "2"})
+    send(scrubber, {"name": "gamma", "text": "2"})
     assert session.study.gamma == 2
-    scrubber._handle_msg({"name": "k", "text": "5"})  # not its own
+    send(scrubber, {"name": "k", "text": "5"})  # not its own
     assert session.study.k == 2
     _settled(session)
-    scrubber._handle_msg({"curve": True})
-    wait(lambda: len(_state(scrubber)["points"]) > 5)
-    points = {at: text for at, _, text in _state(scrubber)["points"]}
+    send(scrubber, {"curve": True})
+    wait(lambda: len(state(scrubber)["points"]) > 5)
+    points = {at: text for at, _, text in state(scrubber)["points"]}
     assert {*places(Told(), "gamma", Told().load())} <= {*points}
     assert points[100] == "100 total"
-    heights = [height for _, height, _ in _state(scrubber)["points"]]
+    heights = [height for _, height, _ in state(scrubber)["points"]]
     assert heights == sorted(heights)
-    assert _state(scrubber)["todo"] is None
+    assert state(scrubber)["todo"] is None
     session.set(k=3)  # other runs: what was found belongs to the others
     _settled(session)
-    wait(lambda: len(_state(scrubber)["points"]) < 5)
-    assert [at for at, *_ in _state(scrubber)["points"]] == [2]
+    wait(lambda: len(state(scrubber)["points"]) < 5)
+    assert [at for at, *_ in state(scrubber)["points"]] == [2]
 
 
 def test_a_step_is_pressed_and_answered_with_its_numbers(session):
     steps = Steps(session)
-    assert [row["sets"] for row in _state(steps)["steps"]] == ["Set γ = 0.5", "Set ρ = 0.25", "Set γ = 2"]
-    steps._handle_msg({"press": 0})
+    assert [row["sets"] for row in state(steps)["steps"]] == ["Set γ = 0.5", "Set ρ = 0.25", "Set γ = 2"]
+    send(steps, {"press": 0})
     assert session.study.values() == Told(gamma=0.5).values()
-    wait(lambda: _state(steps)["steps"][0]["answer"])
-    first = _state(steps)["steps"][0]
+    wait(lambda: state(steps)["steps"][0]["answer"])
+    first = state(steps)["steps"][0]
     assert first["answer"] == "The sum is 0.5, it was 1."
     assert first["holds"]
     assert first["here"]
     assert "gamma=0.5" in first["link"]
-    steps._handle_msg({"answer": 2})  # told without a press: the page stays as it is
+    send(steps, {"answer": 2})  # told without a press: the page stays as it is
     assert session.study.gamma == 0.5
-    wait(lambda: _state(steps)["steps"][2]["answer"])
-    third = _state(steps)["steps"][2]
+    wait(lambda: state(steps)["steps"][2]["answer"])
+    third = state(steps)["steps"][2]
     assert (third["answer"], third["holds"]) == ("The sum is 2.", False)  # and says that it does not hold
     for wrong in ({"press": 9}, {"press": "0"}, {"answer": -1}, {}):
-        steps._handle_msg(wrong)
+        send(steps, wrong)
     assert session.study.gamma == 0.5
 
 
@@ -115,16 +108,16 @@ def test_a_step_that_can_not_be_run_says_why(session, monkeypatch):
     monkeypatch.setattr(Told, "inputs", classmethod(lambda cls, data: 1 / 0))
     steps = Steps(session)
     steps.show(1)
-    wait(lambda: _state(steps)["steps"][1]["refused"])
-    assert "ZeroDivisionError" in _state(steps)["steps"][1]["refused"]
+    wait(lambda: state(steps)["steps"][1]["refused"])
+    assert "ZeroDivisionError" in state(steps)["steps"][1]["refused"]
 
 
 def test_a_press_is_answered_when_its_message_was_dealt_with():
-    heard, told = [], []
+    heard = []
     view = View(lambda message: heard.append((message, len(told))))
-    view._send_msg = told.append
-    view._handle_msg({"tab": "measure", "pressed": True})
-    view._handle_msg({"tab": "measure"})
+    told = sent(view)
+    send(view, {"tab": "measure", "pressed": True})
+    send(view, {"tab": "measure"})
     assert heard == [({"tab": "measure"}, 0), ({"tab": "measure"}, 1)]
     assert told == [{"heard": True}]
 
@@ -160,11 +153,9 @@ def test_undo_redo_and_reset(session):
 
 def test_a_group_says_nothing_where_its_numbers_are_missing(session):
     cards = Cards(session)
-    title = cards._groups[0][1]
-    assert "The gap is" in title.state
+    assert "The gap is" in text(cards.view)
     session.result = session.result.drop_vars("gap")
-    cards._tell()
-    assert "The gap is" not in title.state
+    assert "The gap is" not in text(cards.view)
 
 
 def test_the_way_of_a_slider_is_one_change(session):
@@ -201,17 +192,21 @@ def test_data_that_were_brought_are_held_for_undo_within_the_size_of_an_upload(s
     assert session.back == []
 
 
+def _chips(cards):
+    return {chip["name"]: chip for view in shown(cards.view, Chips) for chip in state(view)["chips"]}
+
+
 def test_what_is_not_shown_is_a_chip_with_what_helps(session):
     cards = Cards(session)
-    chips = {chip["name"]: chip for chip in _state(cards._folded)["chips"]}
+    chips = _chips(cards)
     assert {*chips} == {"links", "off"}
     assert "no points in the plane" in chips["links"]["why"]
     assert (chips["links"]["set"], chips["off"]["set"]) == ("", "regularizer = quadratic")
     own = {card.picture.name: card.view.css_classes for card in cards.cards}
     assert own["against_gamma"] == ["card", "wide"]  # alone in its group: nothing stands beside it
-    cards._folded._handle_msg({"name": "off"})
+    send(shown(cards.view, Chips)[0], {"name": "off"})
     assert session.study.regularizer == "quadratic"
-    wait(lambda: [chip["name"] for chip in _state(cards._folded)["chips"]] == ["links"])
+    wait(lambda: [*_chips(cards)] == ["links"])
     wait(lambda: [card.view.css_classes for card in cards.cards if not card.why][-2:] == [["card"], ["card"]])
 
 
@@ -220,67 +215,54 @@ def test_runs_along_what_has_no_effect_are_not_computed(session, monkeypatch):
     cards, scrubber = Cards(session), Scrubber(session)
     card = next(card for card in cards.cards if card.picture.name == "against_gamma")
     asked = []
-    monkeypatch.setattr(card, "_sweep", asked.append)
+    monkeypatch.setattr(session, "sweep", lambda picture, **_: asked.append(picture))
     card.head.seen = True
     assert (len(asked), card.why) == (1, "")
     session.set(regularizer="quadratic")
     _settled(session)
     wait(lambda: card.why)
     assert (len(asked), card.view.visible) == (1, False)
-    assert (_state(scrubber)["off"], _state(scrubber)["todo"]) == (
+    assert (state(scrubber)["off"], state(scrubber)["todo"]) == (
         "has an effect only when regularizer is entropic",
         None,
     )
-    chips = {chip["name"]: chip for chip in _state(cards._folded)["chips"]}
+    chips = _chips(cards)
     assert chips["against_gamma"]["set"] == "regularizer = entropic"
     why = "with regularizer = quadratic there is nothing to show: choose entropic for regularizer"
     with pytest.raises(ValueError, match=why):
         session.study.picture_result(card.picture)
-    cards._folded._handle_msg({"name": "against_gamma"})
+    send(shown(cards.view, Chips)[0], {"name": "against_gamma"})
     assert card.view.visible  # before the run
-    assert "against_gamma" not in {chip["name"] for chip in _state(cards._folded)["chips"]}
+    assert "against_gamma" not in _chips(cards)
     wait(lambda: len(asked) == 2)
     session.close()
 
 
 @pytest.mark.slow
 def test_a_card_gives_its_numbers_and_its_picture(session):
-    cards, sent = Cards(session), []
+    cards = Cards(session)
     card = cards.heroes[0]
     card.refresh()
-    card.head._send_msg = sent.append
-    card._asked({"take": "csv"})
-    wait(lambda: len(sent) == 1)
-    rows = list(csv.DictReader(io.StringIO(sent[-1]["content"].decode())))
-    assert sent[-1]["name"] == "told-values.csv"
+    taken = {kind: download(card.head, {"take": kind}) for kind in ("csv", "pdf", "png")}
+    rows = list(csv.DictReader(io.StringIO(taken["csv"]["content"].decode())))
+    assert taken["csv"]["name"] == "told-values.csv"
     np.testing.assert_allclose([float(row["y"]) for row in rows], session.result["values"], rtol=1e-12)
-    card._asked({"take": "pdf"})
-    wait(lambda: len(sent) == 2)
-    assert sent[-1]["content"].startswith(b"%PDF")
-    card._asked({"take": "png"})
-    wait(lambda: len(sent) == 3)
-    assert sent[-1]["content"].startswith(b"\x89PNG")
+    assert taken["pdf"]["content"].startswith(b"%PDF")
+    assert taken["png"]["content"].startswith(b"\x89PNG")
     hidden = next(card for card in cards.cards if card.picture.name == "off")
-    hidden.head._send_msg = sent.append
-    hidden._asked({"take": "csv"})
-    wait(lambda: len(sent) == 4)
-    assert "no picture" in sent[-1]["refused"]
-    card._asked({"take": "rm -rf"})
-    assert len(sent) == 4
+    assert "no picture" in download(hidden.head, {"take": "csv"})["refused"]
+    answers = sent(card.head)
+    send(card.head, {"take": "rm -rf"})
+    assert answers == []
 
 
 def test_four_numbers_stand_large_and_one_of_them_is_that_it_did_not_converge(session):
     page = StudyPage(session)
-    told = _state(page._told)["html"].partition("</div></div>")[0]
-    assert "converged" not in told
+    large = lambda: text(page.main).partition('<p class=\\"says')[0]  # noqa: E731
+    assert "converged" not in large()
     session.set(tolerance=1e-14, rate=0.001)
     _settled(session)
-    wait(
-        lambda: (
-            session.result.attrs["reason"].replace("_", " ")
-            in _state(page._told)["html"].partition('<p class="says')[0]
-        )
-    )
+    wait(lambda: session.result.attrs["reason"].replace("_", " ") in large())
     assert not session.result.attrs["converged"]
 
 
@@ -294,11 +276,11 @@ def test_old_addresses_of_tabs_open_what_has_them_now(session):
         ("explore", "understand"),
     ):
         page.open(old)
-        assert _state(page.tabs)["active"] == now
+        assert state(page.tabs)["active"] == now
     page.open("mathematics")
-    assert _state(page.tabs)["active"] == "claims"
-    assert [badge for name, _, badge in _state(page.tabs)["tabs"] if name == "claims"] == [f"0 / {len(Told.claims)}"]
-    assert page._claims_tab.current is None  # nothing is checked before it is asked for
+    assert state(page.tabs)["active"] == "claims"
+    assert [badge for name, _, badge in state(page.tabs)["tabs"] if name == "claims"] == [f"0 / {len(Told.claims)}"]
+    assert "Stop" not in buttons(page.main)  # nothing is checked before it is asked for
 
 
 @pytest.mark.browser

@@ -11,6 +11,7 @@ from bokeh.document import Document
 from bokeh.models import ColumnDataSource, Range1d
 from browsing import wait
 from panel.io.state import set_curdoc
+from visitor import send, state
 
 from lab.app import faults, limits, wire
 from lab.app.controls import Controls, DataCard
@@ -135,7 +136,7 @@ def test_a_malformed_message_is_a_sentence_and_no_traceback(data, caplog):
     document = Document()
     with set_curdoc(document):
         faults.attach(session.refuse)
-        Presets(session)._handle_msg(data)
+        send(Presets(session), data)
     assert 0 < len(session.error) < 1000
     assert "Traceback" not in caplog.text
     assert max(map(len, caplog.text.splitlines()), default=0) < 300
@@ -194,8 +195,8 @@ def test_the_socket_takes_no_document_and_leaves_out_what_it_refuses(page, monke
 @pytest.mark.parametrize(
     "say",
     [
-        lambda session, name: DataCard(session)._handle_msg({"data": name}),
-        lambda session, name: Controls(session)._handle_msg({"name": "data", "text": name}),
+        lambda session, name: send(DataCard(session), {"data": name}),
+        lambda session, name: send(Controls(session), {"name": "data", "text": name}),
     ],
 )
 def test_a_message_opens_no_file(say, tmp_path, monkeypatch):
@@ -229,17 +230,18 @@ def test_a_sweep_is_as_large_as_the_server_has_it(monkeypatch):
     tab = SweepTab(session, lambda study: None)
     tab.active = True
     tab.set_axes({"gamma": "0.001:1:1000000"})
-    assert tab._refused == {
-        "gamma": "gamma = 0.001:1:1000000 has 1,000,000 values: a sweep takes at most 2,500 of one parameter"
+    refused = lambda: state(tab.form)["refused"]  # noqa: E731
+    assert refused() == {
+        "gamma": "γ = 0.001:1:1000000 has 1,000,000 values: a sweep takes at most 2,500 of one parameter"
     }
     tab.set_axes({"gamma": "0.001:1:100", "k": "1:50"})
     wait(lambda: not tab.stage)
     assert tab.wrong == "the grid has 5,000 cells: a sweep takes at most 2,500 here, so split it"
     tab.set_axes({"max_iterations": "1000,1000000"})
-    assert "too large for this server" in tab._refused["max_iterations"]
+    assert "too large for this server" in refused()["max_iterations"]
     tab.set_axes({"max_iterations": "1000,100000", "n": "64,1024"})  # each alone is not
     wait(lambda: not tab.stage)
-    assert tab._refused == {}
+    assert refused() == {}
     assert "too large for this server" in tab.wrong
 
 

@@ -25,8 +25,7 @@ from tests.waiting import wait
 
 SERVER = """
 from lab.app import worker
-worker.begin()
-worker.present._start()
+worker.begin(["no-such-study"])
 worker.give_way(True)
 print(worker.present.process, flush=True)
 input()
@@ -174,17 +173,17 @@ def test_runs_go_before_sweeps_and_visitors_in_turn():
     line, order, first = turns.Line(), [], turns.Turn()
     line.enter(first, lambda: True)
     waiting = [(0, "a"), (1, "b"), (0, "a"), (0, "c")]
-    threads = []
+    threads, placed = [], set()
     for at, (priority, visitor) in enumerate(waiting):
 
         def work(turn=turns.Turn(priority, visitor=visitor), at=at):  # noqa: B008
-            line.enter(turn, lambda: True)
+            line.enter(turn, lambda: True, lambda place: placed.add(at))
             order.append(at)
             line.leave(turn)
 
         threads.append(threading.Thread(target=work))
         threads[-1].start()
-        wait(lambda at=at: len(line._waiting) == at + 1)
+        wait(lambda at=at: at in placed)
     line.leave(first)
     for thread in threads:
         thread.join()
@@ -215,10 +214,9 @@ def test_the_page_says_how_many_jobs_go_first():
 
 
 def test_a_run_is_long_by_its_sizes_or_by_an_earlier_run():
-    small = studies.find("sparse-ot")(data="one-bump-to-two", k=2, n=32)
+    small = type("New", (studies.SparseOT,), {})(data="one-bump-to-two", k=2, n=32)
     data = datasets.load("one-bump-to-two", n=32)
     large = small.but(n=512)  # the end of its slider
-    worker._took.clear()
     assert not worker.is_long(small, data)
     assert worker.is_long(large, data)
     worker.took(small, data, 3.0)
@@ -244,7 +242,6 @@ def test_what_is_opened_is_next_and_the_end_of_the_server_is_its_end(monkeypatch
     server.close()
     desk.listen()
     assert desk.waiting == deque("bca")
-    assert desk._opened
     assert ended == [0]
 
 
@@ -287,20 +284,21 @@ def test_what_is_opened_comes_before_what_is_under_way(monkeypatch):
 
 
 def test_while_it_is_halted_nothing_is_compiled_ahead_but_jobs_are_done(monkeypatch):
-    desk, server = _desk("a")
+    monkeypatch.setattr("lab.studies.find", lambda slug: 1 / 0)
+    desk, server = _desk(["no-such-study"])
     desk.take("halt", True)
     desk.take("job", 7, worker.pickle.dumps(Count(1)))
     desk.next()
     kinds = []
     while not kinds or kinds[-1] != "done":
         kinds.append(server.recv()[0])
-    assert desk.waiting == deque("a")
+    assert desk.waiting == deque(["no-such-study"])
     warms = threading.Thread(target=desk.next)
-    monkeypatch.setattr(desk, "_warm", lambda slug: None)
     warms.start()
     desk.take("halt", False)
     warms.join()
     assert not desk.waiting
+    assert server.recv() == ("warmed", "no-such-study", None)
 
 
 @pytest.mark.slow
@@ -308,15 +306,10 @@ def test_it_keeps_programs_and_says_what_cannot_be_run(tmp_path, monkeypatch, ca
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "jax"))
     made = worker.Worker(["no-such-study", "diverse-subset"])
-    warmed = []
-    while len(warmed) < 2:
-        assert made._connection is not None
-        warmed.append(made._hear(made._connection.recv())[1])
+    programs = tmp_path / "jax"
+    wait(lambda: programs.exists() and len([*programs.iterdir()]) >= 5)
     made.end()
-    assert warmed == ["no-such-study", "diverse-subset"]
-    assert made._slugs == []
     assert "the default of no-such-study can't be run: " in capfd.readouterr().err
-    assert len([*(tmp_path / "jax").iterdir()]) >= 5
 
 
 def test_without_a_process_nothing_is_asked_for(monkeypatch):

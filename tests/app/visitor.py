@@ -31,7 +31,9 @@ def state(view: View) -> dict[str, Any]:
 def text(page: Any) -> str:
     """All visible text of a page, with its markup."""
     parts = shown(page, (pn.pane.HTML, View))
-    return "\n".join(json.dumps(state(part), ensure_ascii=False) if isinstance(part, View) else part.object for part in parts)
+    return "\n".join(
+        json.dumps(state(part), ensure_ascii=False) if isinstance(part, View) else part.object for part in parts
+    )
 
 
 def buttons(page: Any) -> dict[str, Any]:
@@ -60,12 +62,12 @@ def download(view: View, message: Any = None) -> dict[str, Any]:
     return answers[-1]
 
 
-def figure(page: Any) -> Any:
+def figure_of(page: Any) -> Any:
     """The first figure of a page, which HoloViews draws now."""
     return page.get_root().select_one({"type": Plot})
 
 
-def picture(page: Any) -> Any:
+def picture_of(page: Any) -> Any:
     """What the first picture of a page shows, as HoloViews has it."""
     return shown(page, pn.pane.HoloViews)[0].object[()]
 
