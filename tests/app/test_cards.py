@@ -7,7 +7,7 @@ import pytest
 from browsing import wait
 from gradual import Gradual
 from holoviews.streams import Pipe
-from visitor import figure_of, picture_of, shown
+from visitor import figure_of, opened, picture_of, shown
 
 from lab.app.cards import keep_unchanged, numbers
 from lab.app.session import Session
@@ -58,9 +58,7 @@ def _tint(picture: hv.Overlay) -> list[str]:
 
 def test_a_theme_that_changes_while_a_run_ends_reaches_every_card(home):
     """Its redraws take one turn a card, and the result comes between two of them."""
-    session = Session(Gradual())
-    session.start()
-    wait(lambda: session.fresh and not session.busy)
+    session = opened(Gradual)
     turns: list = []
     session.post = turns.append  # instead of at once
     cards = Cards(session)

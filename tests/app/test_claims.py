@@ -23,10 +23,6 @@ from lab.studies import Claim, Measured, verify
 pytestmark = pytest.mark.usefixtures("home")
 
 
-def _claims(monkeypatch, *claims):
-    monkeypatch.setattr(Halving, "claims", claims)
-
-
 def _measured(tab):
     wait(lambda: tab.current is None and "… checking" not in text(tab))  # the table follows a moment later
 
@@ -68,7 +64,7 @@ def test_the_long_ones_are_run_when_asked_for():
 
 def test_a_claim_that_should_hold_and_does_not_is_shown_as_failing(monkeypatch):
     wrong = Claim("wrong", "The root of two is <b>1.5</b>.", lambda runs: runs().root, 1.5, "nowhere", tolerance=1e-3)
-    _claims(monkeypatch, Halving.claims[0], wrong)
+    monkeypatch.setattr(Halving, "claims", (Halving.claims[0], wrong))
     tab = _opened()
     assert "✗ fails<" in _rows(tab)[1]
     assert "&lt;b&gt;" in _rows(tab)[1]
@@ -84,7 +80,7 @@ def test_a_claim_that_should_hold_and_does_not_is_shown_as_failing(monkeypatch):
 )
 def test_an_estimate_has_an_interval_and_a_bound_inside_it_is_a_tie(monkeypatch, relation, bound, says):
     claim = Claim("mean", "At least.", lambda runs: Measured(1.41, 1.38, 1.44), bound, "a sample", relation=relation)
-    _claims(monkeypatch, claim)
+    monkeypatch.setattr(Halving, "claims", (claim,))
     for tab in (_opened(), _opened()):  # measured, and from what was kept
         assert says in _rows(tab)[0]
         assert "95%: 1.38 to 1.44" in _rows(tab)[0]
@@ -101,7 +97,7 @@ def test_a_run_that_is_stopped_ends_all_verdicts(monkeypatch):
 
 def test_a_claim_that_can_not_be_measured_gives_its_error_and_is_kept(monkeypatch):
     broken = Claim("broken", "c may be negative.", lambda runs: runs(c=-1.0).root, 0.0, "nowhere")
-    _claims(monkeypatch, broken)
+    monkeypatch.setattr(Halving, "claims", (broken,))
     tab = _opened()
     assert "✗ no answer" in _rows(tab)[0]
     assert "c = -1.0 is not allowed" in _rows(tab)[0]
@@ -158,7 +154,7 @@ def test_stop_leaves_the_rest_unmeasured(monkeypatch):
         return 0.0
 
     claim = Claim("slow", "It ends.", slow, 0.0, "patience")
-    _claims(monkeypatch, Halving.claims[1], claim, Halving.claims[0])
+    monkeypatch.setattr(Halving, "claims", (Halving.claims[1], claim, Halving.claims[0]))
     tab = ClaimsTab(Session(Halving))
     tab.check_quick()
     assert going.wait(20)

@@ -9,7 +9,7 @@ import pytest
 from bokeh.events import PanEnd, PanStart, Tap
 from bokeh.models import PointDrawTool
 from browsing import open_page, wait
-from visitor import event, figure_of
+from visitor import event, figure_of, opened, settled
 
 from lab.app import hand
 from lab.app.cards import Card
@@ -20,15 +20,9 @@ from lab.studies import Picture, Pictures, draw, load_file
 Gradual = load_file(Path(__file__).with_name("gradual.py"))[0]
 
 
-def settled(session):
-    wait(lambda: not session.busy)
-
-
 @pytest.fixture
 def session():
-    made = Session(Gradual)
-    made.start()
-    settled(made)
+    made = opened(Gradual)
     yield made
     made.close()
 
@@ -62,14 +56,10 @@ def test_a_click_sets_parameters(session):
 
 def gripped(result):
     """Gamma by its logarithm, as a point that may be dragged, and one that may not."""
-    here = np.log10(float(result["total"]) / Mass.a)
+    here = np.log10(float(result["total"]))  # the data have mass 1, so that the total is gamma
     return draw.plot(
         draw.points([here], [0.5]), draw.points([here], [0.0], grip=True), xlim=(-2, 2), ylim=(-1, 1), equal=True
     )
-
-
-class Mass:
-    a = 1.0  # of the data, so that the total is gamma
 
 
 def to_gamma(result, x, y):
@@ -178,7 +168,7 @@ def test_a_hand_drags_a_point_and_the_result_follows_before_it_lets_go():
         page.mouse.up()
         wait(lambda: abs(np.log10(session.study.gamma) - 1.2) < 0.004, poll)  # half a pixel
         wait(lambda: not session.busy, poll)
-        assert float(session.result.total) / Mass.a == pytest.approx(session.study.gamma, rel=1e-4)
+        assert float(session.result.total) == pytest.approx(session.study.gamma, rel=1e-4)
         there = (pytest.approx(np.log10(session.study.gamma), abs=1e-4), pytest.approx(0, abs=1e-6))
         wait(lambda: tuple(page.evaluate(_GRIP)) == there, poll)  # and it lies on its line again
         assert page.evaluate("window.jerks") == 0  # new results leave the axes where they are

@@ -8,7 +8,7 @@ import pytest
 from browsing import open_page
 from gradual import Gradual
 from halving import Halving
-from visitor import shown
+from visitor import opened, shown
 from waiting import animation_frames, wait
 
 import lab
@@ -26,15 +26,8 @@ def known(home, monkeypatch):
     studies.register(Gradual)
 
 
-def _session(kind=Halving, **values):
-    session = Session(kind(**values))
-    session.start()
-    wait(lambda: session.fresh and not session.busy)
-    return session
-
-
-def _tab(session, opened=None):
-    tab = CompareTab(session, (opened if opened is not None else []).append)
+def _tab(session, chosen=None):
+    tab = CompareTab(session, (chosen if chosen is not None else []).append)
     tab.active = True
     wait(lambda: tab.ready)
     return tab
@@ -48,7 +41,7 @@ def _chosen(tab, *keys):
 
 
 def test_the_present_run_is_kept_once():
-    session = _session(c=9.0)
+    session = opened(Halving, c=9.0)
     button = Keep(session)
     assert json.loads(button.state) == {"kept": "", "ready": True}
     session.keep()
@@ -65,7 +58,7 @@ def test_the_present_run_is_kept_once():
 
 
 def test_a_run_that_began_from_its_neighbour_is_kept_as_made_from_the_start():
-    session = _session(Gradual)
+    session = opened(Gradual)
     session.set(gamma=2.0)
     wait(lambda: session.fresh and not session.busy)
     assert session.result.attrs["warm_start"] == 1
@@ -79,7 +72,7 @@ def test_a_run_that_began_from_its_neighbour_is_kept_as_made_from_the_start():
 def test_runs_of_sweeps_are_listed_one_by_one_and_found_by_their_parameters():
     lab.sweep(Halving, c=[1.0, 4.0, 9.0], steps=[1, 6])
     lab.sweep(Gradual, gamma=[1.0, 2.0])
-    tab = _tab(_session())
+    tab = _tab(opened(Halving))
     assert (len(tab.runs), tab.total) == (6, 6)
     tab.set_choice("words", "c=4 n=6")
     found = tab.matching()
@@ -102,9 +95,9 @@ def test_failed_cells_are_no_runs():
 
 
 def test_chosen_runs_stand_side_by_side_with_what_differs():
-    opened = []
+    chosen = []
     lab.sweep(Halving, c=[1.0, 4.0], steps=[1, 6])
-    tab = _tab(_session(), opened)
+    tab = _tab(opened(Halving), chosen)
     by = {(run.parameters["c"], run.parameters["steps"]): run.key for run in tab.runs}
     _chosen(tab, by[1.0, 6], by[4.0, 1])
     tab.set_choice("picture", "iterates")
@@ -117,14 +110,14 @@ def test_chosen_runs_stand_side_by_side_with_what_differs():
     assert root["apart"] == ["", "+1.5"]
     assert root["differ"]
     tab.open_run(by[4.0, 1])
-    assert (opened[0].c, opened[0].steps) == (4.0, 1)
+    assert (chosen[0].c, chosen[0].steps) == (4.0, 1)
     tab.choose(by[1.0, 6], False)
     wait(lambda: len(shown(tab, pn.pane.HoloViews)) == 1)
 
 
 def test_no_more_than_four():
     lab.sweep(Halving, c=[1.0, 2.0, 3.0, 4.0, 5.0])
-    tab = _tab(_session())
+    tab = _tab(opened(Halving))
     _chosen(tab, *(run.key for run in tab.runs))
     assert len(tab.chosen) == 4
     assert json.loads(tab.list.state)["full"]
@@ -132,7 +125,7 @@ def test_no_more_than_four():
 
 def test_a_run_that_is_removed_leaves_the_comparison():
     lab.sweep(Halving, c=[1.0, 2.0])
-    tab = _chosen(_tab(_session()), *[run.key for run in kept_runs(Store(), Halving)[0]])
+    tab = _chosen(_tab(opened(Halving)), *[run.key for run in kept_runs(Store(), Halving)[0]])
     Store().remove(Store().entries())
     tab.active = False
     tab.active = True

@@ -15,7 +15,7 @@ from browsing import open_page, wait
 from halving import Halving
 from PIL import Image
 from pypdf import PdfReader
-from visitor import buttons, text
+from visitor import buttons, opened, text
 
 from lab import figures, studies
 from lab.app import recipe_tab
@@ -30,15 +30,8 @@ def known(home):
     studies.register(Halving)
 
 
-def _session(**values):
-    session = Session(Halving(**values))
-    session.start()
-    wait(lambda: session.fresh and not session.busy)
-    return session
-
-
 def _tab(session=None, **asked):
-    tab = ExportTab(session or _session())
+    tab = ExportTab(session or opened(Halving))
     tab.param.update(**asked)
     tab.open()
     wait(lambda: tab.ready or WRONG in text(tab))
@@ -58,7 +51,7 @@ def _saved(tab, folder: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_pdf_of_a_column_with_its_recipe_inside(tmp_path):
-    tab = _tab(_session(c=9.0))
+    tab = _tab(opened(Halving, c=9.0))
     path = _saved(tab, tmp_path)
     assert path.name == "halving-iterates.pdf"
     box = PdfReader(path).pages[0].mediabox
@@ -73,7 +66,7 @@ def test_a_pdf_of_a_column_with_its_recipe_inside(tmp_path):
 
 @pytest.mark.slow
 def test_the_file_can_be_made_again_from_itself(tmp_path):
-    path = _saved(_tab(_session(c=7.0), format="svg", width="text"), tmp_path)
+    path = _saved(_tab(opened(Halving, c=7.0), format="svg", width="text"), tmp_path)
     again = figures.reproduce(path)
     assert again.data_agrees
     assert again.picture_agrees
@@ -108,7 +101,7 @@ def test_a_size_that_can_not_be_gives_its_sentence(asked):
 
 @pytest.mark.slow
 def test_a_picture_that_does_not_apply_says_why():
-    session = _session()
+    session = opened(Halving)
     tab = _tab(session)
     assert tab.picture == "iterates"  # not the first, which does not apply
     tab.picture = "never"
@@ -134,7 +127,7 @@ def test_a_fault_of_an_export_says_what_to_do_and_not_its_own_words(monkeypatch,
 
 @pytest.mark.slow
 def test_a_result_that_began_from_its_neighbour_is_computed_again(monkeypatch):
-    session = _session()
+    session = opened(Halving)
     wrong = session.result.copy(deep=True)
     wrong["history"][:] = 7.0
     session.result = wrong.assign_attrs(warm_start=1)
@@ -154,7 +147,7 @@ def test_a_picture_of_a_sweep_gets_its_sweep():
 
 @pytest.mark.slow
 def test_the_numbers_come_as_netcdf(tmp_path):
-    session = _session(c=5.0)
+    session = opened(Halving, c=5.0)
     name, content = _tab(session).numbers()
     path = tmp_path / name
     path.write_bytes(content)
@@ -165,7 +158,7 @@ def test_the_numbers_come_as_netcdf(tmp_path):
 
 @pytest.mark.slow
 def test_the_command_says_what_was_asked_for():
-    tab = _tab(_session(c=5.5), width="text", height_inches="3", style="slide", format="svg")
+    tab = _tab(opened(Halving, c=5.5), width="text", height_inches="3", style="slide", format="svg")
     words = shlex.split(unescape(re.search("<pre>(lab figure .*?)</pre>", text(tab))[1]))
     assert words[:3] == ["lab", "figure", "halving:iterates"]
     options = dict(zip(words[3::2], words[4::2], strict=True))
@@ -175,7 +168,7 @@ def test_the_command_says_what_was_asked_for():
 
 def test_nothing_is_drawn_out_of_sight(monkeypatch):
     monkeypatch.setattr(figures, "export_picture", lambda *args, **kw: pytest.fail("it drew"))
-    session = _session()
+    session = opened(Halving)
     tab = ExportTab(session)
     session.set(c=3.0)
     wait(lambda: session.fresh and not session.busy)
@@ -185,7 +178,7 @@ def test_nothing_is_drawn_out_of_sight(monkeypatch):
 
 @pytest.mark.slow
 def test_a_new_result_withdraws_the_old_file():
-    session = _session()
+    session = opened(Halving)
     tab = _tab(session)
     old = tab.file()
     session.set(c=50.0)
@@ -195,7 +188,7 @@ def test_a_new_result_withdraws_the_old_file():
 
 
 def test_the_recipe_is_told_in_words():
-    session = _session(c=9.0)
+    session = opened(Halving, c=9.0)
     html = text(recipe_tab.RecipeTab(session))
     sha = session.result.attrs["data_sha256"]
     for part in ("9", "changed", sha, "no data, only a formula", "float64", "halving, version 1", "from the start"):

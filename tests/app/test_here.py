@@ -6,7 +6,7 @@ import panel as pn
 import pytest
 from browsing import open_page
 from told import Told
-from visitor import figure_of, send, shown, state
+from visitor import figure_of, opened, send, settled, shown, state
 from waiting import animation_frames, wait
 
 import lab.studies.draw as draw
@@ -23,14 +23,7 @@ pytestmark = pytest.mark.usefixtures("home")
 
 @pytest.fixture
 def session():
-    made = Session(Told)
-    made.start()
-    return _settled(made)
-
-
-def _settled(session):
-    wait(lambda: session.fresh and not session.busy)
-    return session
+    return opened(Told)
 
 
 def _card(session, name):
@@ -48,17 +41,17 @@ def test_a_curve_against_a_parameter_has_a_line_that_follows_and_is_dragged(sess
     assert (here["name"], line.location, line.editable) == ("gamma", 1.0, True)
     session.set(gamma=3.0)
     assert line.location == 3.0
-    _settled(session)
+    settled(session)
     line.location = 7.12345  # as a hand does
     wait(lambda: session.study.gamma == 7.12)
-    _settled(session)
+    settled(session)
     line.location = 1e9  # beyond what is allowed
     wait(lambda: session.study.gamma == 1e4)
-    _settled(session)
+    settled(session)
     card.click(2.3, 0.0)
     places = Told().pictures.against_gamma.grid(session.study, session.data)["gamma"]
     assert session.study.gamma == min(places, key=lambda value: abs(value - 2.3))
-    _settled(session)
+    settled(session)
 
 
 def test_what_is_no_place_of_a_run_has_no_line(session):
@@ -80,7 +73,7 @@ def test_a_ghost_stands_behind_until_it_is_let_go(session):
     kept = session.result
     np.testing.assert_allclose(lines.data["ys"][0], kept["values"])
     session.set(gamma=5.0)
-    _settled(session)
+    settled(session)
     card.refresh()
     np.testing.assert_allclose(lines.data["ys"][0], kept["values"])  # not what is shown now
     assert session.ghost is kept
@@ -105,7 +98,7 @@ def test_a_group_folds_and_what_is_away_computes_nothing(session, monkeypatch):
     computed = []
     monkeypatch.setattr(session, "sweep", lambda picture, **_: computed.append(picture.name))
     session.set(rate=0.25)
-    _settled(session)
+    settled(session)
     assert sweep.picture.name not in computed
     send(title, {"open": True})
     assert [card.view.visible for card in own] == seen
@@ -213,7 +206,7 @@ def test_a_slow_drag_is_undone_at_once(session, monkeypatch):
     before = len(session.back)
     for gamma in (2.0, 3.0, 4.0):
         session.set(gamma=gamma)
-        _settled(session)
+        settled(session)
     assert len(session.back) == before + 1
     now[0] += 3.0  # without a run
     session.set(gamma=5.0)

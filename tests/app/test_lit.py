@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from browsing import open_page
 from gradual import Gradual
-from visitor import figure_of
+from visitor import figure_of, opened
 from waiting import animation_frames, wait
 
 from lab.app import Session
@@ -54,9 +54,7 @@ pytestmark = pytest.mark.usefixtures("home")
 
 
 def _tags(name):
-    session = Session(Linked)
-    session.start()
-    wait(lambda: session.fresh and not session.busy)
+    session = opened(Linked)
     card = Card(session, session.study.pictures[name], lambda: None)
     card.refresh()
     figure = figure_of(card.view)
@@ -198,9 +196,7 @@ _LIT = f"""() => {{ {_FIGURES}
 
 
 def test_a_picture_is_drawn_for_the_width_that_it_has(monkeypatch):
-    session = Session(Linked)
-    session.start()
-    wait(lambda: session.fresh and not session.busy)
+    session = opened(Linked)
     card = Card(session, session.study.pictures["plan"], lambda: None, high=360, room=2.0, across=700.0)
     seen, theme = [], draw.theme
     themed = lambda *given, **named: seen.append((named["room"], named["wide"])) or theme(*given, **named)  # noqa: E731

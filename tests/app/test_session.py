@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from visitor import opened, settled, state
 from waiting import LIMIT, wait
 
 from lab import datasets
@@ -20,23 +21,15 @@ from lab.studies.contract import as_text
 Gradual = load_file(Path(__file__).with_name("gradual.py"))[0]
 
 
-def settled(session):
-    wait(lambda: not session.busy)
-    return session
-
-
 @pytest.fixture(scope="module")
 def compiled():
-    settled_session = Session(Gradual)
-    settled_session.start()
-    settled(settled_session)
+    opened(Gradual)
 
 
 @pytest.fixture
 def session(compiled):
-    made = Session(Gradual)
-    made.start()
-    yield settled(made)
+    made = opened(Gradual)
+    yield made
     made.close()
 
 
@@ -363,9 +356,8 @@ def test_the_page_says_that_it_compiles_and_stop_works_meanwhile(compiled, gate)
                 assert gate.wait(20)
             return Gradual.compute(inputs, p, loop, warm)
 
-    session = Session(New)
-    session.start()
-    result = settled(session).result
+    session = opened(New)
+    result = session.result
     session.set(regularizer="quadratic")
     assert controls.words(session).startswith("Compiling")
     assert begun.wait(10)
@@ -500,9 +492,7 @@ def test_a_run_that_takes_longer_shows_a_sketch_and_ends_as_it_would_have(compil
         "LAB_HOME", str(tmp_path)
     )  # what the store holds comes without a state to start the next one from
     monkeypatch.setattr("lab.studies.contract.study._SKETCH", 0.0)
-    made, seen = Session(Gradual), []
-    made.start()
-    settled(made)
+    made, seen = opened(Gradual), []
     warm = made.study.execute().warm
     made.param.watch(lambda event: seen.append((made.rough, made.busy, float(made.result.gap))), "result")
     made.set(gamma=3.0, rate=0.01)
@@ -586,9 +576,8 @@ def test_curves_of_a_run_are_those_that_the_study_declares():
 
 
 def test_the_data_say_where_they_are_from_and_under_which_licence():
-    made = Session(Gradual)
-    made.start()
-    told = json.loads(controls.DataCard(settled(made)).state)["origin"]
+    made = opened(Gradual)
+    told = state(controls.DataCard(made))["origin"]
     assert told == f"source: {made.data.source} · licence: {made.data.licence}"
     made.close()
 

@@ -7,19 +7,22 @@ from pathlib import Path
 
 import holoviews as hv
 import numpy as np
+import panel as pn
 import pytest
 import xarray as xr
+from bokeh.events import Tap
 from browsing import open_page, wait
 from gradual import Gradual
 from halving import Halving
 from scipy import stats
+from visitor import buttons, download, event, figure_of, opened, picture_of, send, shown, state, text
 
 import lab
 from lab import figures, studies
+from lab.app.choose import Choose
 from lab.app.session import Session
 from lab.app.study_page import StudyPage
 from lab.app.sweep_cells import SweepCells
-from lab.app.sweep_pictures import _spaced
 from lab.app.sweep_tab import SweepTab
 from lab.app.sweep_views import alike, suggested
 from lab.figures.sweep import MEAN, NOT_YET, View, draw_view, is_log, of_shape, spread, sweep_picture
@@ -32,23 +35,14 @@ backends()
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+def known(home, monkeypatch):
     monkeypatch.setattr("lab.app.runner._CALM", 0.0)
-    monkeypatch.setattr("lab.studies.contract.registry._scanned", True)
-    monkeypatch.setitem(studies.contract.registry._found, "halving", Halving)
-    monkeypatch.setitem(studies.contract.registry._found, "gradual", Gradual)
+    studies.register(Halving)
+    studies.register(Gradual)
 
 
-def _session(kind=Halving, **values):
-    session = Session(kind(**values))
-    session.start()
-    wait(lambda: session.fresh and not session.busy)
-    return session
-
-
-def _tab(session=None, opened=None, **texts):
-    tab = SweepTab(session or _session(), (opened if opened is not None else []).append)
+def _tab(session=None, chosen=None, **texts):
+    tab = SweepTab(session or opened(Halving), (chosen if chosen is not None else []).append)
     tab.active = True
     if texts:
         tab.set_axes(texts)
@@ -62,9 +56,8 @@ def _run(tab):
     return tab
 
 
-def _settled(tab):
-    wait(lambda: not tab.pictures._reader.busy and not tab.pictures._own_reader.busy)
-    return tab.pictures
+def _refused(tab):
+    return state(tab.form)["refused"]
 
 
 # ---- axes ------------------------------------------------------------------------------------------------------------
@@ -88,9 +81,9 @@ class Choosy(Halving):
             raise ValueError("steps and c do not go together: leave one of them")
 
 
-def test_a_first_sweep_that_is_refused_makes_room_for_the_next(monkeypatch):
-    monkeypatch.setitem(studies.contract.registry._found, "choosy", Choosy)
-    tab = _tab(_session(Choosy))
+def test_a_first_sweep_that_is_refused_makes_room_for_the_next():
+    studies.register(Choosy)
+    tab = _tab(opened(Choosy))
     assert "steps" not in tab.ticked
     assert len(tab.plan.grid) == 2
     tab.tick("steps", True)  # what a user asks for is answered, not changed
@@ -130,26 +123,25 @@ def test_suggestions_follow_scale_bounds_and_data(name, limit, text):
 )
 def test_a_refused_axis_says_why_beside_it_and_nothing_runs(text, why):
     tab = _tab(c=text)
-    assert why in tab._refused["c"]
+    assert why in _refused(tab)["c"]
     assert (tab.plan, tab.cells) == (None, None)
     tab.run()
     assert tab.stage == ""
     tab.set_text("c", "1,2")
     wait(lambda: not tab.stage)
-    assert tab._refused == {}
+    assert _refused(tab) == {}
     assert tab.plan.cells == 2
 
 
 def test_what_the_data_do_not_allow_is_refused_beside_its_axis():
-    tab = _tab(_session(Gradual), k="1,33")
-    assert "the data have 32 sources" in tab._refused["k"]
+    tab = _tab(opened(Gradual), k="1,33")
+    assert "the data have 32 sources" in _refused(tab)["k"]
     assert tab.plan is None
 
 
 def test_a_refusal_of_an_axis_calls_it_as_the_axis_is_called():
-    tab = _tab(_session(Gradual), gamma="-1,2")
-    assert tab._refused["gamma"].startswith("gamma = -1.0 is not allowed")
-    assert json.loads(tab.form.state)["refused"]["gamma"].startswith("γ = -1.0 is not allowed")
+    tab = _tab(opened(Gradual), gamma="-1,2")
+    assert _refused(tab)["gamma"].startswith("γ = -1.0 is not allowed")
 
 
 def test_axes_of_a_link():
@@ -179,10 +171,10 @@ def test_a_sweep_fills_and_is_at_once_there_again():
 
 @pytest.mark.slow
 def test_a_sweep_in_the_background_process_fills_stops_and_goes_on(background):
-    session = _session(Gradual)
+    session = opened(Gradual)
     tab = _tab(session, rate="0.01:0.05:9", slow="true,false")
     tab.run()
-    wait(lambda: tab._filling is not None)
+    wait(lambda: " cells" in tab.progress())
     assert background.process is not None
     tab.stop()
     wait(lambda: not tab.stage)
@@ -199,10 +191,10 @@ def test_a_sweep_in_the_background_process_fills_stops_and_goes_on(background):
 
 @pytest.mark.slow
 def test_stop_keeps_what_there_is_and_run_goes_on_from_there():
-    session = _session(Gradual)
+    session = opened(Gradual)
     tab = _tab(session, rate="0.01:0.05:9", slow="true,false")
     tab.run()
-    wait(lambda: tab._filling is not None and tab._filling.seconds > 0.2)
+    wait(lambda: " cells" in tab.progress())
     tab.stop()
     wait(lambda: not tab.stage)
     assert tab.cells.missing > 0
@@ -216,7 +208,7 @@ def test_stop_keeps_what_there_is_and_run_goes_on_from_there():
 
 @pytest.mark.slow
 def test_cells_that_fail_say_why_and_can_be_tried_again():
-    tab = _run(_tab(_session(Gradual), gamma="1,2", fail="false,true"))
+    tab = _run(_tab(opened(Gradual), gamma="1,2", fail="false,true"))
     assert tab.wrong == ""
     errors = tab.cells.dataset().error
     assert (errors.sel(fail=False) == "").all()
@@ -232,7 +224,7 @@ def test_cells_that_fail_say_why_and_can_be_tried_again():
 
 
 def test_the_plan_follows_the_page_but_not_what_is_swept():
-    session = _session(Gradual)
+    session = opened(Gradual)
     tab = _tab(session, gamma="1,2")
     keys = tab.plan.keys
     session.set(gamma=3.0)
@@ -319,33 +311,33 @@ def test_scales_are_logarithmic_where_that_shows_more():
 
 @pytest.mark.slow
 def test_a_click_chooses_the_cell_under_it_and_its_run_can_be_opened():
-    opened = []
-    tab = _run(_tab(opened=opened, c="1,4,9", steps="1,6,12"))
-    pictures = _settled(tab)
+    chosen = []
+    tab = _run(_tab(chosen=chosen, c="1,4,9", steps="1,6,12"))
+    pictures = tab.pictures
     assert (pictures.view.x, pictures.view.y) == ("c", "steps")
-    pictures._tapped(2.2, 0.9)
-    _settled(tab)
+    figure = figure_of(shown(tab, pn.pane.HoloViews)[0])
+    event(figure, Tap, 2.2, 0.9)
     assert tab.cells.point(pictures.chosen) == {"c": 9.0, "steps": 6}
-    assert "c = 9, n = 6" in pictures._cell_head.object
-    pictures._tapped(7.0, 0.0)  # beside the map
+    assert "<h3>c = 9, n = 6</h3>" in text(tab)
+    event(figure, Tap, 7.0, 0.0)  # beside the map
     assert tab.cells.point(pictures.chosen) == {"c": 9.0, "steps": 6}
     pictures.set("kind", "lines")
-    pictures._tapped(3.6, 2.4)
+    event(figure_of(shown(tab, pn.pane.HoloViews)[0]), Tap, 3.6, 2.4)
     assert tab.cells.point(pictures.chosen) == {"c": 4.0, "steps": 1}  # 2.5, the others are near 2
-    pictures._open.param.trigger("clicks")
-    assert (opened[-1].c, opened[-1].steps) == (4.0, 1)
+    buttons(tab)["Open this run on the page"].clicks += 1
+    assert (chosen[-1].c, chosen[-1].steps) == (4.0, 1)
 
 
 @pytest.mark.slow
 def test_the_kind_of_picture_follows_the_sweep_until_one_is_chosen():
     tab = _run(_tab(c="1,4,9"))
-    pictures = _settled(tab)
+    pictures = tab.pictures
     assert pictures.view.kind == "lines"
 
     def sweep(**texts):
         tab.set_axes(texts)
         wait(lambda: not tab.stage)
-        return _settled(tab).view.kind
+        return pictures.view.kind
 
     assert sweep(c="1,4,9", steps="1,6,12") == "map"  # so it was where a first plan over two axes was too long
     assert sweep(c="1,4,9") == "lines"
@@ -356,30 +348,24 @@ def test_the_kind_of_picture_follows_the_sweep_until_one_is_chosen():
 
 @pytest.mark.slow
 def test_a_row_of_runs_goes_through_the_chosen_cell():
-    assert _spaced(7, 1) == [0, 1, 4, 6]
-    assert _spaced(9, 7) == [0, 3, 7, 8]
-    assert _spaced(3, 0) == [0, 1, 2]
-    tab = _run(_tab(c="1,4,9", steps="1,6,12"))
-    pictures = _settled(tab)
-    pictures.set("picture", "iterates")
-    pictures.set("along", "steps")
-    _settled(tab)
-    expected = ["n = 1<", "n = 6<", "n = 12<"]
-    wait(lambda: len(pictures._row._stages) == 3)
-    wait(lambda: all(n in stage[0].object for n, stage in zip(expected, pictures._row._stages, strict=True)))
+    tab = _run(_tab(c="1,4,9", steps="1,2,3,4,5,6,7"))
+    tab.pictures.set("picture", "iterates")
+    tab.pictures.set("along", "steps")
+    for steps, row in ((2, "1 2 5 7"), (6, "1 3 6 7"), (1, "1 3 5 7")):
+        tab.pictures.choose(tab.cells.place({"c": 4.0, "steps": steps}))
+        wait(lambda row=row: re.findall(r">n = (\d+)<", text(tab)) == row.split())
 
 
 @pytest.mark.slow
 def test_the_studys_own_sweep_picture_is_drawn_from_the_cells():
     tab = _run(_tab(c="1,4,9", steps="1,6"))
-    pictures = _settled(tab)
-    wait(lambda: list(pictures._own_stages) == ["roots"])
-    roots, cells = Halving.pictures.roots, tab.cells
-    sweep = pictures._sweep_of(roots, cells, {"c": 4.0, "steps": 6}, tab.session.data)
-    assert dict(sweep.root.sizes) == {"c": 3}
-    np.testing.assert_allclose(sweep.root, [1, 2, 3], rtol=1e-3)
+    wait(lambda: "<h3>Roots</h3>" in text(tab))
+    np.testing.assert_allclose(
+        picture_of(shown(tab, pn.pane.HoloViews)[-1]).Curve.I.dimension_values(1), [1, 2, 3], rtol=1e-3
+    )
     other = _run(_tab(steps="1,6"))
-    assert pictures._sweep_of(roots, other.cells, {"steps": 6}, tab.session.data) == "needs c"
+    wait(lambda: "Drawn when the sweep has what they need: Roots (c)" in text(other))
+    assert "<h3>Roots</h3>" not in text(other)
 
 
 def test_pictures_side_by_side_have_the_same_ends():
@@ -398,16 +384,20 @@ def test_pictures_side_by_side_have_the_same_ends():
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
+def _set_file(tab, name, value):
+    of_files = next(view for view in shown(tab, Choose) if name in {field["name"] for field in state(view)["fields"]})
+    send(of_files, {"name": name, "value": value})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "format"), [("map", "pdf"), ("lines", "svg"), ("map", "png")])
 def test_a_figure_of_a_sweep_can_be_made_again_from_itself(tmp_path, kind, format):
     tab = _run(_tab(c="1,4,9", steps="1,6"))
-    pictures = tab.pictures
-    pictures.set("kind", kind)
-    pictures._set_file("format", format)
-    name, content = pictures._prepare_figure()(None)
-    path = tmp_path / name
-    path.write_bytes(content)
+    tab.pictures.set("kind", kind)
+    _set_file(tab, "format", format)
+    made = download(buttons(tab)["Download the figure"])
+    path = tmp_path / made["name"]
+    path.write_bytes(made["content"])
     recipe = figures.read_recipe(path)
     assert recipe["figure"]["swept"] == {"c": [1.0, 4.0, 9.0], "steps": [1, 6]}
     assert recipe["figure"]["view"]["kind"] == kind
@@ -430,7 +420,7 @@ def test_a_figure_that_was_made_of_other_numbers_is_found_out(tmp_path):
 
 @pytest.mark.slow
 def test_a_sweep_with_failed_cells_can_be_made_again(tmp_path):
-    _run(_tab(_session(Gradual), gamma="1,2", fail="false,true"))
+    _run(_tab(opened(Gradual), gamma="1,2", fail="false,true"))
     made = lab.sweep(Gradual, gamma=[1.0, 2.0], fail=[False, True], keep=["total"])
     path = tmp_path / "map.png"
     figures.export_sweep(
@@ -442,12 +432,13 @@ def test_a_sweep_with_failed_cells_can_be_made_again(tmp_path):
 @pytest.mark.slow
 def test_the_numbers_and_the_whole_runs_as_files():
     tab = _run(_tab(c="1,4", steps="1,6"))
-    read = xr.load_dataset(io.BytesIO(tab.pictures._prepare_data()(None)[1]), engine="h5netcdf")
+    button = buttons(tab)["Download the sweep (.nc)"]
+    read = xr.load_dataset(io.BytesIO(download(button)["content"]), engine="h5netcdf")
     assert set(read.data_vars) == {"root", "converged"}
     np.testing.assert_allclose(read.root.sel(c=4, steps=1), 2.5)
     assert json.loads(read.attrs["swept"]) == {"c": [1.0, 4.0], "steps": [1, 6]}
-    tab.pictures._set_file("content", "all")
-    whole = xr.load_dataset(io.BytesIO(tab.pictures._prepare_data()(None)[1]), engine="h5netcdf")
+    _set_file(tab, "content", "all")
+    whole = xr.load_dataset(io.BytesIO(download(button)["content"]), engine="h5netcdf")
     assert {"root", "history", "mass"} <= set(whole.data_vars)
 
 
@@ -462,7 +453,7 @@ def test_a_picture_says_where_it_does_not_apply():
 
 def test_a_held_run_is_read_when_it_is_opened_but_not_under_a_slider():
     cold = Gradual(gamma=2.0).run()
-    session = _session(Gradual)
+    session = opened(Gradual)
     Store().fetch(json.loads(cold.attrs["recipe"]), lambda: cold)
     session.open(Gradual(gamma=2.0))
     wait(lambda: session.fresh and not session.busy)
@@ -477,7 +468,7 @@ def test_a_held_run_is_read_when_it_is_opened_but_not_under_a_slider():
     wait(lambda: session.fresh and not session.busy)
     assert session.from_store
     xr.testing.assert_identical(session.result, cold)
-    other = _session(Gradual)
+    other = opened(Gradual)
     other.set(gamma=2.0)  # takes less than reading it
     wait(lambda: other.fresh and not other.busy)
     assert other.result.attrs["run_seconds"] < 0.1

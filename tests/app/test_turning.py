@@ -7,7 +7,7 @@ import pytest
 from bokeh.events import Tap
 from browsing import open_page
 from sketched import TwoShapes, bodies_of, sketch_in_catalogues  # noqa: F401
-from visitor import event, figure_of, picture_of, send, state, text
+from visitor import event, figure_of, opened, picture_of, send, state, text
 from waiting import steady, wait
 
 from lab.app.cards import Card
@@ -38,9 +38,7 @@ pytestmark = pytest.mark.usefixtures("home")
 
 @pytest.fixture
 def session():
-    made = Session(TwoShapes)
-    made.start()
-    wait(lambda: not made.busy)
+    made = opened(TwoShapes)
     yield made
     made.close()
 

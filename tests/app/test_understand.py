@@ -8,7 +8,7 @@ import pytest
 from browsing import open_page
 from gradual import Gradual
 from told import Told
-from visitor import buttons, download, send, sent, shown, state, text
+from visitor import buttons, download, opened, send, sent, settled, shown, state, text
 from waiting import steady, wait
 
 from lab.app import Session
@@ -26,14 +26,7 @@ pytestmark = pytest.mark.usefixtures("home")
 
 @pytest.fixture
 def session():
-    made = Session(Told)
-    made.start()
-    return _settled(made)
-
-
-def _settled(session):
-    wait(lambda: session.fresh and not session.busy)
-    return session
+    return opened(Told)
 
 
 def test_what_is_scrubbed_follows_from_the_story():
@@ -68,7 +61,7 @@ def test_the_scrubber_moves_its_parameter_and_draws_one_number_along_it(session)
     assert session.study.gamma == 2
     send(scrubber, {"name": "k", "text": "5"})  # not its own
     assert session.study.k == 2
-    _settled(session)
+    settled(session)
     send(scrubber, {"curve": True})
     wait(lambda: len(state(scrubber)["points"]) > 5)
     points = {at: text for at, _, text in state(scrubber)["points"]}
@@ -78,7 +71,7 @@ def test_the_scrubber_moves_its_parameter_and_draws_one_number_along_it(session)
     assert heights == sorted(heights)
     assert state(scrubber)["todo"] is None
     session.set(k=3)  # other runs: what was found belongs to the others
-    _settled(session)
+    settled(session)
     wait(lambda: len(state(scrubber)["points"]) < 5)
     assert [at for at, *_ in state(scrubber)["points"]] == [2]
 
@@ -148,7 +141,7 @@ def test_undo_redo_and_reset(session):
     session.set(gamma=1.0)
     session.reset()
     assert session.preset == "strong"
-    assert _settled(session).result.attrs["parameters"] == session.study.run().attrs["parameters"]
+    assert settled(session).result.attrs["parameters"] == session.study.run().attrs["parameters"]
 
 
 def test_a_group_says_nothing_where_its_numbers_are_missing(session):
@@ -167,13 +160,13 @@ def test_the_way_of_a_slider_is_one_change(session):
 
 def test_data_are_undone_as_parameters_are(session):
     session.set_data("gaussians-2d")
-    _settled(session)
+    settled(session)
     session.undo()
-    _settled(session)
+    settled(session)
     assert session.study.data == "bump-to-bump"
     assert session.data.name == "bump-to-bump"
     session.redo()
-    assert _settled(session).data.name == "gaussians-2d"
+    assert settled(session).data.name == "gaussians-2d"
 
 
 def test_data_that_were_brought_are_held_for_undo_within_the_size_of_an_upload(session, monkeypatch):
@@ -185,7 +178,7 @@ def test_data_that_were_brought_are_held_for_undo_within_the_size_of_an_upload(s
         session.set(data=data)
         session.set(rate=0.4)  # no way of one slider
         session.set(rate=0.5)
-        _settled(session)
+        settled(session)
     held = {study.data.sha256 for study in session.back if not isinstance(study.data, str)}
     assert held == {data.sha256 for data in own[2:]}
     session.close()
@@ -215,11 +208,11 @@ def test_runs_along_what_has_no_effect_are_not_computed(session, monkeypatch):
     cards, scrubber = Cards(session), Scrubber(session)
     card = next(card for card in cards.cards if card.picture.name == "against_gamma")
     asked = []
-    monkeypatch.setattr(session, "sweep", lambda picture, **_: asked.append(picture))
+    monkeypatch.setattr(session, "sweep", lambda picture, **_: asked.append(1) if picture is card.picture else None)
     card.head.seen = True
     assert (len(asked), card.why) == (1, "")
     session.set(regularizer="quadratic")
-    _settled(session)
+    settled(session)
     wait(lambda: card.why)
     assert (len(asked), card.view.visible) == (1, False)
     assert (state(scrubber)["off"], state(scrubber)["todo"]) == (
@@ -261,7 +254,7 @@ def test_four_numbers_stand_large_and_one_of_them_is_that_it_did_not_converge(se
     large = lambda: text(page.main).partition('<p class=\\"says')[0]  # noqa: E731
     assert "converged" not in large()
     session.set(tolerance=1e-14, rate=0.001)
-    _settled(session)
+    settled(session)
     wait(lambda: session.result.attrs["reason"].replace("_", " ") in large())
     assert not session.result.attrs["converged"]
 

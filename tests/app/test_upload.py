@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from browsing import open_page, wait
 from halving import Halving
-from visitor import send, state
+from visitor import opened, send, state
 
 from lab import datasets
 from lab.app import limits, upload
@@ -24,10 +24,7 @@ TOO_LARGE = (
 
 @pytest.fixture
 def session():
-    session = Session(Halving)
-    session.start()
-    wait(lambda: session.fresh and not session.busy)
-    return session
+    return opened(Halving)
 
 
 def _npz(**arrays):
@@ -223,10 +220,7 @@ def test_an_upload_of_the_largest_size_arrives_in_as_many_pieces(session):
 
 def test_five_uploads_at_once_stay_apart():
     """Their pieces arrive in turns; each page gets its own points."""
-    sessions, wholes = [Session(Halving) for _ in range(5)], [_clouds(m=20 + k, seed=k) for k in range(5)]
-    for own in sessions:
-        own.start()
-        wait(lambda own=own: own.fresh and not own.busy)
+    sessions, wholes = [opened(Halving) for _ in range(5)], [_clouds(m=20 + k, seed=k) for k in range(5)]
     drops = [Upload(own) for own in sessions]
     for drop in drops:
         send(drop, {"step": "begin", "size": 2000})

@@ -11,7 +11,22 @@ from bokeh.models import Plot
 from waiting import wait
 
 from lab.app.buttons import Download, Press
+from lab.app.session import Session
 from lab.app.view import View
+from lab.studies import Study
+
+
+def settled(session: Session) -> Session:
+    """The session, once nothing runs."""
+    wait(lambda: not session.busy)
+    return session
+
+
+def opened(study: type[Study], **values: Any) -> Session:
+    """The session of a page, after its first run."""
+    session = Session(study(**values))
+    session.start()
+    return settled(session)
 
 
 def shown(page: Any, kind: Any = pn.viewable.Viewable) -> list[Any]:
