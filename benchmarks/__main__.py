@@ -4,5 +4,5 @@ from benchmarks import compile, sparse_ot, sweep
 
 sparse_ot.main([])
 sweep.main([])
-compile.draws(3)
-compile.loops(compile.DEFAULTS, 3)
+compile.main(["draws"])
+compile.main(["loops"])

@@ -13,15 +13,16 @@ was looked at for ``--look`` seconds more; and the server's resident memory afte
 import argparse
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from benchmarks.page_latency import DEEP
+from benchmarks.page_latency import DEEP, chromium
+from benchmarks.report import Report
 from lab import studies
 
 _STILL, _LONGEST = 2.0, 60.0  # seconds
@@ -74,7 +75,7 @@ FIRST_SLIDER = (
 )
 
 
-def runs(slugs: list[str]) -> None:
+def runs(report: Report, slugs: list[str]) -> None:
     print(f"{'study':26} {'ships':>6} {'cold':>6} {'kept':>6} {'programs':>9}   processor seconds")
     for slug in slugs:
         with TemporaryDirectory() as home:
@@ -82,6 +83,8 @@ def runs(slugs: list[str]) -> None:
             cold, programs = _run(slug, home, "--again", count=True)
             kept, _ = _run(slug, home, "--again")
         print(f"{slug:26} {ships:6.1f} {cold:6.1f} {kept:6.1f} {programs:>9}", flush=True)
+        times = {"lab": cold, "precomputed": ships, "programs cached": kept}
+        report.row({"study": slug}, times, programs=int(programs))
 
 
 def _run(slug: str, home: str, *options: str, count: bool = False) -> tuple[float, str]:
@@ -100,17 +103,14 @@ def _run(slug: str, home: str, *options: str, count: bool = False) -> tuple[floa
     return spent, str(len(re.findall(r"Finished XLA compilation of", output.stderr)))
 
 
-def pages(slugs: list[str], look: float) -> None:
+def pages(report: Report, slugs: list[str], look: float) -> None:
     from playwright.sync_api import sync_playwright
 
-    chromium = os.environ.get("CHROMIUM") or next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
-    )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with TemporaryDirectory() as home, sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         began = time.perf_counter()
         server = subprocess.Popen(
@@ -122,10 +122,13 @@ def pages(slugs: list[str], look: float) -> None:
         try:
             while socket.socket().connect_ex(("127.0.0.1", port)):
                 time.sleep(0.05)
-            print(f"the server answers after {time.perf_counter() - began:.1f} s")
+            answers = time.perf_counter() - began
+            print(f"the server answers after {answers:.1f} s")
             began = time.perf_counter()
             page.goto(f"http://127.0.0.1:{port}/")
-            print(f"the gallery is whole after {_painted(page, began)[1]:.1f} s; {_resident(server.pid)}")
+            first, whole = _painted(page, began)
+            print(f"the gallery is whole after {whole:.1f} s; {_resident(server.pid)}")
+            report.row({"page": "gallery"}, {"lab": first, "all pictures": whole}, server_answers=answers)
             print(f"{'study':26} {'first':>6} {'all':>6} {'change':>7} {'MiB':>6}   seconds")
             for slug in slugs:
                 page = browser.new_page(viewport={"width": 1440, "height": 900})
@@ -136,6 +139,8 @@ def pages(slugs: list[str], look: float) -> None:
                 change = page.evaluate(FIRST_SLIDER)
                 page.close()
                 print(f"{slug:26} {first:6.1f} {whole:6.1f} {change:7.1f} {_resident(server.pid)}", flush=True)
+                times = {"lab": first, "all pictures": whole, "first change": change}
+                report.row({"page": slug}, times, resident_mib=float(_resident(server.pid)))
         finally:
             server.terminate()
             server.wait()
@@ -160,14 +165,16 @@ def _resident(pid: int) -> str:
     return f"{pages * os.sysconf('SC_PAGE_SIZE') / 2**20:6.0f}"
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("what", choices=("runs", "pages"))
     parser.add_argument("studies", nargs="*")
     parser.add_argument("--look", type=float, default=0.0, help="seconds between the last picture and the first change")
-    given = parser.parse_args()
+    given = parser.parse_args(argv)
+    report = Report("first_picture", given)
     slugs = given.studies or [study.slug for study in studies.catalogue()]
-    runs(slugs) if given.what == "runs" else pages(slugs, given.look)
+    runs(report, slugs) if given.what == "runs" else pages(report, slugs, given.look)
+    return report.end()
 
 
 if __name__ == "__main__":

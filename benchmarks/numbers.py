@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.numbers keep FOLDER`` keeps every variable of the default and of all presets of each study, and the
 numbers of its claims (``--claims``, ``--quick``: the quick ones). ``python -m benchmarks.numbers compare BEFORE AFTER`` prints
-what differs, and by how much at most.
+what differs, and by how much at most. ``--runs default`` keeps only those runs of ``--studies SLUG``.
 """
 
 import argparse
@@ -10,62 +10,72 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from benchmarks.report import Report
 from lab import studies
 from lab.home import start
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     keep = commands.add_parser("keep")
     keep.add_argument("folder", type=Path)
     keep.add_argument("--studies", nargs="+", default=[])
+    keep.add_argument("--runs", nargs="+", default=[], help="default, or names of presets; all when left out")
     keep.add_argument("--claims", action="store_true")
     keep.add_argument("--quick", action="store_true")
     compare = commands.add_parser("compare")
     compare.add_argument("before", type=Path)
     compare.add_argument("after", type=Path)
     compare.add_argument("--above", type=float, default=1e-9, help="relative differences that are told")
-    given = parser.parse_args()
+    given = parser.parse_args(argv)
+    report, began = Report("numbers", given), time.perf_counter()
     if given.command == "compare":
-        return compared(given.before, given.after, given.above)
+        met, differ, largest = compared(given.before, given.after, given.above)
+        report.row({}, {"lab": time.perf_counter() - began}, arrays=met, differ=differ, largest=largest)
+        return report.end(failed=differ)
     start()
     for study in studies.catalogue():
         if not given.studies or study.slug in given.studies:
             (given.folder / study.slug).mkdir(parents=True, exist_ok=True)
             if given.claims or given.quick:
-                kept_claims(study, given.folder / study.slug / "claims.json", given.quick)
+                kept_claims(report, study, given.folder / study.slug / "claims.json", given.quick)
             else:
-                kept_results(study, given.folder / study.slug)
-    return 0
+                kept_results(report, study, given.folder / study.slug, given.runs)
+    return report.end()
 
 
-def kept_results(study: type, folder: Path) -> None:
+def kept_results(report: Report, study: type, folder: Path, runs: list[str]) -> None:
     """The variables of the default and of each preset that is not there yet."""
     made = {"default": {}} | {preset.name: preset.values for preset in study.presets}
     for name, values in made.items():
         path, began = folder / f"{name}.npz", time.perf_counter()
-        if path.exists():
+        if path.exists() or (runs and name not in runs):
             continue
         result = study(**values).run()
         arrays = {str(key): variable.values for key, variable in result.variables.items()}
         arrays = {key: a.astype(str) if a.dtype.kind == "O" else a for key, a in arrays.items()}
         np.savez(path, **arrays, **{"!advice": result.attrs["advice"], "!reason": result.attrs["reason"]})
-        print(f"{study.slug} {name}: {time.perf_counter() - began:.1f} s", flush=True)
+        seconds = time.perf_counter() - began
+        report.row({"study": study.slug, "run": name}, {"lab": seconds}, arrays=len(arrays))
+        print(f"{study.slug} {name}: {seconds:.1f} s", flush=True)
 
 
-def kept_claims(study: type, path: Path, quick: bool) -> None:
+def kept_claims(report: Report, study: type, path: Path, quick: bool) -> None:
     began = time.perf_counter()
     verdicts = [verdict.as_dict() for verdict in studies.verify(study, quick=quick)]
     path.write_text(json.dumps(verdicts, indent=1))
-    print(f"{study.slug}: {len(verdicts)} claims, {time.perf_counter() - began:.0f} s", flush=True)
+    seconds = time.perf_counter() - began
+    report.row({"study": study.slug, "run": "claims"}, {"lab": seconds}, claims=len(verdicts))
+    print(f"{study.slug}: {len(verdicts)} claims, {seconds:.0f} s", flush=True)
 
 
-def compared(before: Path, after: Path, above: float) -> int:
-    """How many numbers differ by more than ``above`` of the largest value of their variable, or are missing."""
+def compared(before: Path, after: Path, above: float) -> tuple[int, int, float]:
+    """Count the arrays and numbers, and those that differ by more than ``above``; with the largest relative difference."""
     differ, met, largest = 0, 0, 0.0
     for old in sorted(before.rglob("*.npz")):
         new = after / old.relative_to(before)
@@ -103,7 +113,7 @@ def compared(before: Path, after: Path, above: float) -> int:
                 told = ", ".join(f"{first:.6g} -> {second:.6g}" for first, second in pairs)
                 print(f"{old.parent.name} {name}: {told}{'' if other[name]['holds'] else ' FAILS'}")
     print(f"{met} numbers and arrays, {differ} differ, largest difference of those with equal shapes {largest:.2g}")
-    return differ
+    return met, differ, largest
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -121,4 +131,4 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main().get("failed", 0))
