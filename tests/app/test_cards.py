@@ -7,10 +7,9 @@ import pytest
 from browsing import wait
 from gradual import Gradual
 from holoviews.streams import Pipe
-from visitor import figure_of, opened, picture_of, shown
+from visitor import opened, picture_of, shown, work_off
 
 from lab.app.cards import keep_unchanged, numbers
-from lab.app.session import Session
 from lab.app.stage import Cards
 from lab.studies import draw
 
@@ -60,22 +59,16 @@ def test_a_theme_that_changes_while_a_run_ends_reaches_every_card(home):
     """Its redraws take one turn a card, and the result comes between two of them."""
     session = opened(Gradual)
     turns: list = []
-    session.post = turns.append  # instead of at once
+    session.post_drawing = turns.append  # instead of at once
     cards = Cards(session)
-    _work_off(turns)
+    work_off(turns)
     session.dark = True
     session.param.update(result=session.result.copy(), fresh=True)
-    _work_off(turns)
+    work_off(turns)
     session.close()
-    panes = [pane for card in cards.cards for pane in shown(card.view, pn.pane.HoloViews)]
-    colours = [figure_of(pane).xaxis.axis_label_text_color for pane in panes]
-    assert len(colours) > 1
-    assert {*colours} == {"#e6eaf0"}
-
-
-def _work_off(turns: list) -> None:
-    while turns:
-        turns.pop(0)()
+    themes = [pane.theme._json for card in cards.cards for pane in shown(card.view, pn.pane.HoloViews)]
+    assert len(themes) > 1
+    assert {theme["attrs"]["Axis"]["axis_label_text_color"] for theme in themes} == {"#e6eaf0"}
 
 
 def test_the_csv_of_a_table_is_the_table():
@@ -89,23 +82,24 @@ def test_the_csv_of_a_table_is_the_table():
 
 
 def test_on_a_served_page_a_picture_out_of_sight_is_drawn_again_once_it_is_seen(home):
-    session = Session(Gradual(data="gaussians-2d"))
+    session, turns = opened(Gradual, data="gaussians-2d"), []
+    session.post_drawing = turns.append
     cards = Cards(session, unseen=False)
-    session.start()
-    wait(lambda: session.fresh and not session.busy)
     hero, card = cards.heroes[0], next(card for card in cards.cards if card.picture.name == "convergence")
 
     def shows(card, name):
         drawn = shown(card.view, pn.pane.HoloViews) and picture_of(card.view).Curve.I.dimension_values(1)
         return np.array_equal(drawn, session.result[name])
 
-    wait(lambda: shows(card, "history"))  # the first
+    work_off(turns)
+    assert shows(card, "history")  # the first
     session.set(gamma=2.0)
-    wait(lambda: session.fresh and not session.busy and shows(hero, "values"))
+    wait(lambda: not session.rough and turns and shows(hero, "values"))
+    work_off(turns)
     assert not shows(card, "history")
     card.head.seen = True
     assert shows(card, "history")
     card = next(card for card in cards.cards if card.picture.name == "links")
     session.set(data="bump-to-bump")  # whether it applies is known without a look
-    wait(lambda: card.why)
+    wait(lambda: card.why, lambda: work_off(turns))
     session.close()

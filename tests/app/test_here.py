@@ -6,7 +6,7 @@ import panel as pn
 import pytest
 from browsing import open_page
 from told import Told
-from visitor import figure_of, opened, send, settled, shown, state
+from visitor import figure_of, opened, send, settled, shown, state, work_off
 from waiting import animation_frames, wait
 
 import lab.studies.draw as draw
@@ -85,20 +85,22 @@ def test_a_ghost_stands_behind_until_it_is_let_go(session):
 
 
 def test_a_group_folds_and_what_is_away_computes_nothing(session, monkeypatch):
+    turns, computed = [], []
+    session.post_drawing = turns.append
     cards = Cards(session)
+    work_off(turns)
     group, title = Told.story.groups[0], shown(cards.view, Title)[0]
     own = [card for card in cards.cards if card.picture.name in group.pictures]
     seen = [card.view.visible for card in own]
     sweep = next(card for card in own if card.picture.along is not None)
-    assert sweep.view.visible
     wait(lambda: shown(sweep.view, pn.pane.HoloViews))
     send(title, {"open": False})
     assert not any(card.view.visible for card in own)
     assert title.visible
-    computed = []
     monkeypatch.setattr(session, "sweep", lambda picture, **_: computed.append(picture.name))
     session.set(rate=0.25)
-    settled(session)
+    wait(lambda: turns and not session.rough)
+    work_off(turns)
     assert sweep.picture.name not in computed
     send(title, {"open": True})
     assert [card.view.visible for card in own] == seen

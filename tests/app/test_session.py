@@ -298,9 +298,8 @@ def test_another_page_takes_a_sweep_from_the_store(session, monkeypatch):
     session.set(rate=0.3125)
     first = swept(settled(session))
     monkeypatch.setattr(Gradual, "compute", lambda *_: pytest.fail("computed again"))
-    other = Session(Gradual(rate=0.3125))
-    other.start()
-    np.testing.assert_array_equal(swept(settled(other)).total, first.total)
+    other = opened(Gradual, rate=0.3125)
+    np.testing.assert_array_equal(swept(other).total, first.total)
     other.close()
 
 
@@ -510,15 +509,13 @@ def test_a_run_that_takes_longer_shows_a_sketch_and_ends_as_it_would_have(compil
 def test_a_ghost_that_is_asked_for_of_a_sketch_is_the_run_that_it_is_a_sketch_of(monkeypatch, tmp_path):
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
     monkeypatch.setattr("lab.studies.contract.study._SKETCH", 0.0)
-    made, asked = Session(Gradual), []
+    made, asked = opened(Gradual), []
 
     def press(event):
         if made.rough and not asked:
             asked.append(float(made.result.gap))
             made.haunt()
 
-    made.start()
-    settled(made)
     made.param.watch(press, "result")
     made.set(gamma=3.0, rate=0.01)
     settled(made)

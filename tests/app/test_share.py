@@ -13,12 +13,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from gradual import Gradual
-from visitor import buttons, send, sent, text
+from visitor import buttons, opened, send, sent, text
 from waiting import animation_frames, wait
 
 import lab.studies.draw as draw
 from lab import figures
-from lab.app import Session, share
+from lab.app import share
 from lab.app.share_tab import ShareTab
 from lab.app.sharing import LIMIT, page
 from lab.app.sharing.cells import Count, asked, grid_of
@@ -361,11 +361,8 @@ def test_the_command_refuses_before_it_computes(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.slow
 def test_the_button_of_a_page_hands_the_file_over(monkeypatch):
-    session = Session(Shared)
-    session.start()
-    tab = ShareTab(session)
+    tab = ShareTab(opened(Shared))
     button = buttons(tab)["Share as one file (.html)"]
-    wait(lambda: button.ready)
     few = {"pictures": ["values"], "values": [1.0, 2.0]}
     monkeypatch.setattr("lab.app.share_tab.share", lambda study, file, report: share(study, file, **few, report=report))
     handed = sent(button)

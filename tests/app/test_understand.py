@@ -12,6 +12,7 @@ from visitor import buttons, download, opened, send, sent, settled, shown, state
 from waiting import steady, wait
 
 from lab.app import Session
+from lab.app.runner import Runner
 from lab.app.scrubber import Scrubber, scaled
 from lab.app.stage import Cards, Chips
 from lab.app.steps import Steps, in_words
@@ -232,7 +233,7 @@ def test_runs_along_what_has_no_effect_are_not_computed(session, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_card_gives_its_numbers_and_its_picture(session):
+def test_a_card_gives_its_numbers_and_its_picture(session, monkeypatch):
     cards = Cards(session)
     card = cards.heroes[0]
     card.refresh()
@@ -244,9 +245,8 @@ def test_a_card_gives_its_numbers_and_its_picture(session):
     assert taken["png"]["content"].startswith(b"\x89PNG")
     hidden = next(card for card in cards.cards if card.picture.name == "off")
     assert "no picture" in download(hidden.head, {"take": "csv"})["refused"]
-    answers = sent(card.head)
+    monkeypatch.setattr(Runner, "submit", lambda *given, **named: pytest.fail("a file is made"))
     send(card.head, {"take": "rm -rf"})
-    assert answers == []
 
 
 def test_four_numbers_stand_large_and_one_of_them_is_that_it_did_not_converge(session):

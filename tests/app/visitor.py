@@ -29,6 +29,12 @@ def opened(study: type[Study], **values: Any) -> Session:
     return settled(session)
 
 
+def work_off(turns: list[Any]) -> None:
+    """Take the turns in which a page draws, and those that they add."""
+    while turns:
+        turns.pop(0)()
+
+
 def shown(page: Any, kind: Any = pn.viewable.Viewable) -> list[Any]:
     """The visible parts of a page that are of this kind, in their order."""
     page = page.__panel__() if isinstance(page, pn.viewable.Viewer) else page
