@@ -51,10 +51,17 @@ def save(result: "xr.Dataset", target: Path) -> None:
     """Write whole or not at all, over nothing but an earlier result."""
 
     def make(part: Path) -> None:
+        # From memory: HDF5 crashes the process at its exit where it could not write all of an open file, and threads of zarr
+        # go on writing after one of them has failed.
         if target.suffix.lower() == ".zarr":
-            result.to_zarr(part, consolidated=False)
+            from zarr.storage import MemoryStore
+
+            files: dict[str, Any] = {}
+            result.to_zarr(MemoryStore(files), consolidated=False)
+            for name, content in files.items():
+                (part / name).parent.mkdir(parents=True, exist_ok=True)
+                (part / name).write_bytes(content.to_bytes())
         else:
-            # from memory: the process crashes at its exit where HDF5 could not write all of an open file
             part.write_bytes(result.to_netcdf(engine="h5netcdf"))
 
     disk.write(target, make, replaces=_is_result)
