@@ -14,7 +14,6 @@ from lab.paths.laws import Pairs, effective_pairs
 from lab.paths.points import View
 
 
-@pytest.mark.slow
 def test_first_flow_on_a_line_is_the_quantile_map():
     """N(0, 1) to a mixture, at five quantiles of the source, against the inverse of the distribution function."""
     source = paths.standard(1)

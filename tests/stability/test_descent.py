@@ -46,8 +46,14 @@ def test_batches(sampling):
         assert abs(together - 6 * 5 / (20 * 19)) < 0.05
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("sampling", "batch"), [("replacement", 3), ("without", 12), ("full", 1)])
+@pytest.mark.parametrize(
+    ("sampling", "batch"),
+    [
+        pytest.param("replacement", 3, marks=pytest.mark.slow),
+        pytest.param("without", 12, marks=pytest.mark.slow),
+        ("full", 1),
+    ],
+)
 def test_steps_are_those_of_a_loop_by_hand(sampling, batch):
     settings = stability.Settings(0.05, batch, momentum=0.5, clip=0.7)
     found = stability.train(

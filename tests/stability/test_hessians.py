@@ -98,7 +98,6 @@ def test_gauss_newton_and_fisher(net):
     np.testing.assert_allclose(stability.full(at_rest), newton, atol=1e-8 * np.abs(newton).max())
 
 
-@pytest.mark.slow
 def test_cross_entropy_by_autodiff():
     key = jax.random.key(2)
     model, x = stability.perceptron(key, (3, 4, 3)), jax.random.normal(key, (10, 3))
