@@ -75,6 +75,62 @@ def test_every_study_rejects_values_whose_squares_are_not_numbers(study, scale):
         kind.check_given("a file", {key: values})
 
 
+_RANDOM = np.random.default_rng(0)
+_X, _CLASSES = _RANDOM.normal(size=(12, 2)), np.arange(12) % 2
+_PAIR = {"x": _X[:4], "y": _RANDOM.normal(size=(4, 2))}
+_SOURCES = {"x": _X, "classes": _CLASSES, "source": np.arange(12) // 3 - 1}
+_ROAD = np.cumsum(_RANDOM.uniform(0.5, 1, (24, 3, 2)), axis=0)
+_BANDIT = {"transitions": np.full((3, 1, 3), 1 / 3), "rewards": np.ones((3, 1)), "start": np.full(3, 1 / 3)}
+_LINE = {"x": _X, "y": _X.sum(axis=1)}
+
+SMALL: dict[str, dict[str, object]] = {
+    "pmrf": {"particles": 10, "pairs": 8, "euler_steps": 2},
+    "projektor": {"n": 6, "n0": 4, "n1": 5, "grid": 4, "steps": 2},
+    "dpp-least-squares": {"m": 2, "dimension": 1, "replicates": 10, "oversampling": 1},
+    "policy-gradient": {"seeds": 2, "updates": 10, "horizon": 4, "batch_hessian": 1},
+    "road-agents": {"observed": 4, "predicted": 4, "k": 2},
+    "sinkhorn-newton-sparse": {"max_iterations": 20, "max_sweeps": 200},
+    "sgd-stability": {"steps": 40, "B": 1, "rates": 2},
+}
+TELLING = {
+    ("pmrf", "small"): {"x": _X * 1e-70}, ("pmrf", "large"): {"x": _X * 1e70},
+    ("projektor", "equal"): _SOURCES | {"x": np.full((12, 2), 0.5)}, ("projektor", "small"): _SOURCES | {"x": _X * 1e-70},
+    ("projektor", "large"): _SOURCES | {"x": _X * 1e70},
+    ("dpp-least-squares", "two rows"): {"x": _X[:2], "y": _X[:2].sum(axis=1)},
+    ("policy-gradient", "one action"): _BANDIT,
+    ("road-agents", "equal"): {"positions": np.broadcast_to(_ROAD[:1], _ROAD.shape).copy()},
+    ("road-agents", "small"): {"positions": _ROAD * 1e-70}, ("road-agents", "large"): {"positions": _ROAD * 1e70},
+    ("sinkhorn-newton-sparse", "one"): {name: each[:1] for name, each in _PAIR.items()},
+    ("sinkhorn-newton-sparse", "two"): {name: each[:2] for name, each in _PAIR.items()},
+    ("sgd-stability", "small"): {name: each * 1e-70 for name, each in _LINE.items()},
+    ("sgd-stability", "large"): {name: each * 1e70 for name, each in _LINE.items()},
+}  # fmt: skip
+
+
+UNDEFINED = {
+    "projektor": {"correlation"},
+    "dpp-least-squares": {"ratio_here", "ratio_iid"},
+    "policy-gradient": {"slope_igt"},
+    "road-agents": {"correlation_speed"},
+}
+"""The headline numbers that these data leave undefined."""
+
+
+@pytest.mark.parametrize(("slug", "data"), TELLING)
+def test_what_is_not_finite_beside_converged_is_declared(slug, data):
+    study = studies.find(slug)(data=TELLING[slug, data], **SMALL[slug])
+    if (slug, data) == ("projektor", "equal"):
+        with pytest.raises(ValueError, match="all points of your dict are equal, so every distance is 0"):
+            study.run()
+        return
+    found = study.run()
+    assert found.attrs["reason"] == ("not_finite" if (slug, data) == ("pmrf", "large") else "converged")
+    shown = {each.name: each for each in study.results if each.headline and not each.dims and each.name in found}
+    undefined = {name for name in shown if not np.isfinite(float(found[name]))}
+    assert undefined == UNDEFINED.get(slug, set())
+    assert all(shown[name].undefined_at(float(found[name])) for name in undefined)
+
+
 def test_a_sentence_without_a_number_is_left_out():
     assert all(not is_whole(f"The speed goes from 0 to {text}") for text in ("nan", "inf", "∞", "–"))
     assert is_whole("The speed goes from 0 to 0.5 at infinity of nano")

@@ -106,6 +106,8 @@ class Projektor(Study):
             raise ValueError(f"n0 = {self.n0} is not allowed with n1 = {self.n1}: the small pilot must be below the large one")
         if self.first + self.second + self.third <= 0:
             raise ValueError("first, second and third are all 0, which is no mixture: set one of them above 0")
+        if (data.arrays["x"] == data.arrays["x"][0]).all():
+            raise ValueError(f"all points of {data.name} are equal, so every distance is 0: bring points that differ")
         count = int(data.arrays["source"].max()) + 1
         if count != 3:
             raise ValueError(f"{data.name} has {count} sources, but mixtures of three are drawn: leave some out, or join them")
