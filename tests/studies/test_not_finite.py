@@ -8,6 +8,7 @@ import pytest
 from lab import datasets, studies
 from lab.app.numbers import headline
 from lab.cli.commands import _with_interval
+from lab.datasets import Data
 from lab.datasets.packaged import folder
 from lab.figures import card_of
 from lab.numerics import Loop
@@ -36,7 +37,10 @@ class Scored(Study):
         Result("rate", ("time",), "rate", "of the path", undefined="the particle stands still"),
         Result("history", ("iteration",), "error", "of each step"),
     )
-    data = DataSource(LINE, doc="points")
+    data = DataSource("line", doc="points")
+
+    def load(self) -> Data:
+        return LINE
 
     @classmethod
     def compute(cls, inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
