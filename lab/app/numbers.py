@@ -79,7 +79,15 @@ def headline(study: Study, result: Any, rough: bool = False, from_store: bool = 
     if rough:
         cells.append(_cell("a sketch", after, "warn", "what there is so far; the run goes on and will replace it"))
     else:
-        cells.append(_cell(ended, after, mood, attrs["advice"] if mood == "warn" else "the stopping rule was met"))
+        *parts, ended = ended.split(", ")
+        cells.append(
+            _cell(
+                ended,
+                ", ".join(parts) or after,
+                mood,
+                attrs["advice"] if mood == "warn" else "the stopping rule was met",
+            )
+        )
     compiled = (
         f"compiled in {theme.duration(attrs['compile_seconds'])}" if attrs["programs_compiled"] else "compiled before"
     )
