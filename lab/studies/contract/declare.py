@@ -128,7 +128,7 @@ class Result:
         if values.dtype.kind != "f" or self.undefined or "iteration" in self.dims:
             return True
         if self.headline and not self.dims:
-            return bool(np.isfinite(values))
+            return bool(np.isfinite(values).all())
         return not np.isinf(values).any()
 
 

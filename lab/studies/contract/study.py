@@ -18,7 +18,7 @@ from lab.datasets import Data
 from lab.numerics import Chunked, Loop, Reason, Remembered, Report
 
 from .clock import Clock, clocked
-from .declare import Mood
+from .declare import Mood, Result
 from .parameters import Choice, Switch
 from .pictures import Picture
 from .recipe import Recorded
@@ -231,7 +231,7 @@ class Study(Recorded):
         p, output = self.given(), dict(output)
         reason = Reason(int(output.pop("reason", Reason.CONVERGED)))
         if reason.converged and not all(
-            each.is_sound(np.asarray(output[each.name])) for each in self.results if each.name in output
+            Result.is_sound(each, np.asarray(output[each.name])) for each in self.results if each.name in output
         ):
             reason = Reason.NOT_FINITE
             output["converged"] = False

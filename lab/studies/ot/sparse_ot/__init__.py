@@ -136,7 +136,7 @@ class SparseOT(Study):
         Result("lower", (), "lower bound", "LP + gamma L, known before solving", absent=_TOO_LARGE),
         Result("upper", (), "upper bound", "LP + gamma U, known before solving", absent=_TOO_LARGE),
         Result("strength", (), "effective strength", "gamma ||b||^2 / |LP|, comparable across sizes and units",
-               absent=_TOO_LARGE),
+               absent=_TOO_LARGE, undefined="all costs are equal"),
         Result("plan", ("row", "col"), "mass", "the transport plan",
                absent="a large plan is kept by its entries: plan_row, plan_col, plan_value"),
         Result("plan_row", ("entry",), "source of the entry", "rows of a large plan's nonzeros", absent=_WHOLE),

@@ -135,7 +135,7 @@ class ImmiscibleDiffusion(Study):
         Result("H_independent", (), "H independent", "miscibility at ᾱ: entropy of which image a noisy one comes from, over "
                "log N; 1: nothing is known", headline=True),
         Result("H_assignment", (), "H assignment", "the same where noise is assigned in batches", headline=True,
-               judge=_less),
+               judge=_less, undefined="the denoiser under assignment is known for at most 64 images"),
         Result("H_nearest", (), "H nearest", "the same for the nearest of k noises", headline=True,
                judge=_less),
         Result("saved_assignment", (), "nearer by, assignment", "by how much of the mean distance from image to noise",
