@@ -33,6 +33,7 @@ export function render({model, el}) {
   const track = h("div", {class: "track"}, bar)
   const curve = h("div", {class: "curve"})
   const stop = h("button", {type: "button", class: "stop", onclick: () => model.send_msg(stateOf(model).busy ? {stop: true} : {again: true})}, "Stop")
+  stop.onpointerdown = (event) => stop.setPointerCapture(event.pointerId)  // the first curve may push it aside while it is pressed
   const said = h("div", {class: "muted small", role: "status"})
   const copies = [["Python", "python"], ["Command", "command"], ["Link", "link"]].map(([label, key]) =>
     h("button", {type: "button", title: `copy as ${label}`, onclick: async () => {

@@ -33,6 +33,7 @@ export function render({model, el}) {
   const says = h("div", {class: "plan", role: "status"})
   const run = h("button", {type: "button", class: "strong", onclick: () => send({run: true})}, "Run the sweep")
   const stop = h("button", {type: "button", class: "stop", onclick: () => { stop.disabled = true; send({stop: true}) }}, "Stop")
+  stop.onpointerdown = (event) => stop.setPointerCapture(event.pointerId)  // what comes above may push it aside while it is pressed
   const retry = h("button", {type: "button", onclick: () => send({retry: true})}, "Try the failed cells again")
   const bar = h("i"), track = h("div", {class: "track"}, bar)
   const progress = h("p", {class: "small muted", role: "status"})
