@@ -282,13 +282,14 @@ def test_on_a_narrow_screen_what_runs_and_stop_are_in_sight(visit):
     seen.until(lambda: "iteration" in seen.says())  # one that stops before its first step has no answer
     assert not seen.page.locator("aside").is_visible()
     stop = seen.page.get_by_role("button", name="Stop")
+    curve = seen.page.locator(".row:has([role=status]) ~ .curve")
+    curve.locator("svg").wait_for()  # nothing moves any more by itself
     box = stop.bounding_box()
     assert box["x"] > 600
     assert box["y"] > 700
     stop.hover()
     seen.page.mouse.down()
-    curve = seen.page.locator(".row:has([role=status]) ~ .curve")
-    curve.evaluate("host => { host.style.height = '200px' }")  # as its first curve does
+    curve.evaluate("host => { host.style.height = '200px' }")  # as a first curve does
     seen.until(lambda: stop.bounding_box()["y"] < box["y"] - 50)
     seen.page.mouse.up()
     seen.until(lambda: "Stopped after" in seen.says())
