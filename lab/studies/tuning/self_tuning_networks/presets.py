@@ -32,6 +32,6 @@ PRESETS = (
     Preset("digits-schedules", "Is it the value or the schedule?", "Held at its end, perturbed, a sine, and its schedule again "
            "(table 2, in small).", DIGITS | {"compare": SCHEDULES}),
     Preset("digits-decay", "Decay of weights too", "A fourth hyperparameter, on a logarithmic scale.",
-           DIGITS | {"decays": True}),
+           DIGITS | {"decays": True, "lowest": -6.0, "highest": -3.0, "learning_rate": 0.02}),
     Preset("cut-out", "Squares cut out of digits", "Whole hyperparameters: length and number, with noise and dropout.", CUT),
 )

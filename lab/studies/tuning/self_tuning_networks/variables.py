@@ -32,16 +32,14 @@ CUTS = ("dropout", "noise", "length", "holes")
 _ONE = "one strength is tuned of a ridge regression only: choose it as the problem, with one group of weights"
 _KNOWN = "the best response of a network is not known: choose ridge regression as the problem"
 _NETWORK = "no network was trained: choose a perceptron or a convolutional network as the problem"
-_LOST = "the training of a start diverged"
 _ALONE = "nothing was trained beside it: choose what to compare with"
 RESULTS = (
-    Result("val", (), "validation loss", "at the end, mean of the starts", headline=True, undefined=_LOST),
+    Result("val", (), "validation loss", "at the end, mean of the starts", headline=True),
     Result("val_best", (), "best loss on the way", "least validation loss of each start, mean of them", headline=True),
-    Result("val_worst", (), "loss of the worst start", "largest validation loss at the end", headline=True, undefined=_LOST),
-    Result("lam_spread", (), "spread of λ", "of the starts at the end, the most of all hyperparameters", headline=True,
-           undefined=_LOST),
-    Result("sigma_end", (), "scale", "of the perturbation at the end, mean", headline=True, undefined=_LOST),
-    Result("lam_end", (), "λ", "at the end, mean of the starts", absent=_ONE, headline=True, undefined=_LOST),
+    Result("val_worst", (), "loss of the worst start", "largest validation loss at the end", headline=True),
+    Result("lam_spread", (), "spread of λ", "of the starts at the end, the most of all hyperparameters", headline=True),
+    Result("sigma_end", (), "scale", "of the perturbation at the end, mean", headline=True),
+    Result("lam_end", (), "λ", "at the end, mean of the starts", absent=_ONE, headline=True),
     Result("known", (), "least that is possible", "validation loss at the best strengths", absent=_KNOWN),
     Result("known_lam", (), "λ*", "the best strength, by a search", absent=_ONE),
     Result("excess", (), "above it", "validation loss at the end above the least, the worst start", "%", absent=_KNOWN,
