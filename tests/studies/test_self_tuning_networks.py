@@ -18,6 +18,13 @@ def grid():
     return SelfTuningNetworks(**SMALL, compare="grid search", decays=True).run()
 
 
+def test_a_run_whose_starts_diverge_has_not_converged():
+    result = SelfTuningNetworks(**SMALL, decays=True, lowest=-1.0, highest=1.0, learning_rate=1.0).run()
+    assert np.isnan(result.val_loss.values[-1]).all()
+    assert not result.attrs["converged"]
+    assert "2 of the starts diverged: lower the learning rate, or start from other λ." in result.attrs["advice"]
+
+
 def test_a_ridge_regression_is_told_as_it_is():
     result = SelfTuningNetworks().run()
     assert result.attrs["converged"]

@@ -26,6 +26,7 @@ from .story import STORY
 
 _DENSE = 1 << 22  # entries up to which a result holds the plan
 _NO_SPECTRUM = "s₂ is computed up to 1024 points of the smaller side"
+_EMPTY = "points without mass have no finite price"
 _NO_POINTS = "these data have no points, only a cost"
 
 
@@ -169,9 +170,9 @@ class SinkhornNewtonSparse(Study):
         Result("plan", ("row", "col"), "mass", "the transport plan",
                absent="the plan is too large to be kept whole: take fewer points"),
         Result("row_potential", ("row",), "source potential", "price of a unit more at a source; mean 0",
-               undefined="points without mass have no finite price"),
+               undefined=_EMPTY),
         Result("column_potential", ("col",), "target potential", "price of a unit more at a target",
-               undefined="points without mass have no finite price"),
+               undefined=_EMPTY),
         Result("a", ("row",), "source mass", "mass that each source has"),
         Result("b", ("col",), "target mass", "mass that each target asks for"),
         Result("x", ("row", "axis"), "source position", "points of the sources", absent=_NO_POINTS),

@@ -38,6 +38,7 @@ def _holds(error: float, result: xr.Dataset) -> Mood:
 _TOO_LARGE = "these data are too large for their linear program"
 _NO_POINTS = "these data have no points, only a cost"
 _NO_PICTURES = "these data do not come from two pictures"
+_EMPTY = "points without mass have no finite price"
 _WHOLE = "a small plan is kept whole"
 
 
@@ -145,9 +146,9 @@ class SparseOT(Study):
         Result("lp_plan", ("row", "col"), "mass", "an optimal plan of the linear program",
                absent="these data are too large"),
         Result("alpha", ("row",), "source potential", "price of a unit more at a source; mean 0",
-               undefined="points without mass have no finite price"),
+               undefined=_EMPTY),
         Result("beta", ("col",), "target potential", "price of a unit more at a target",
-               undefined="points without mass have no finite price"),
+               undefined=_EMPTY),
         Result("a", ("row",), "source mass", "mass that each source has"),
         Result("b", ("col",), "target mass", "mass that each target asks for"),
         Result("history", ("iteration",), "value", "best objective so far, by iteration"),

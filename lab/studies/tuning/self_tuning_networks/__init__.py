@@ -115,7 +115,7 @@ class SelfTuningNetworks(Study):
         """Starts that were lost, and starts that did not come together."""
         lost = int((~np.isfinite(result.train_loss.values[-1])).sum())
         if lost and result.attrs.get("reason") != "stopped":
-            return f"{lost} of the starts ended without a loss: lower the learning rate."
+            return f"{lost} of the starts diverged: lower the learning rate, or start from other λ."
         if float(result.lam_spread) > 1 and float(result.val_worst) > 1.02 * float(result.val):
             return (
                 "The starts did not come together: the schedule is not known. More cycles, more entropy or a larger scale "
