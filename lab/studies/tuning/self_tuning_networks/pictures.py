@@ -174,7 +174,7 @@ def _over_rate(result: xr.Dataset) -> Any:
 
 
 PICTURES = Pictures(
-    Picture("schedules", "Schedules of hyperparameters", "Each line a training of its own; they run into one.", _schedules),
+    Picture("schedules", "Schedules of hyperparameters", "Each line a training of its own, from its own start.", _schedules),
     Picture("response", "The optimal weights and their approximation", "Grey: what is left of the weights under each penalty. "
             "Short lines: what each training knows of it, as far as two scales.", _response, needs=("curve",), plays="cycle"),
     Picture("losses", "Validation loss", "Of each start, from light (low) to dark, without regularization.", _losses),
