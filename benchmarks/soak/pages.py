@@ -53,6 +53,7 @@ class Page:
         self.pictures = 0
         self.last = 0.0  # when the last of them came
         self.says = ""  # of its run
+        self._heads: list[str] = []  # the cards of the page, from above
         self._holders: dict[str, str] = {}  # id of the model that holds a state -> name of its part
         self._came = asyncio.Event()
         self._sending = asyncio.Lock()
@@ -82,6 +83,12 @@ class Page:
         message |= {name: {"type": "bytes", "data": {"id": name}} for name in buffers}
         data = {"type": "map", "entries": list(map(list, message.items()))}
         await self._event("data_event", {"model": {"id": self.views[view]}, "data": data}, buffers)
+
+    async def look(self, cards: int) -> None:
+        """Have so many cards in sight, from above."""
+        for head in self._heads[:cards]:
+            seen = {"kind": "ModelChanged", "model": {"id": head}, "attr": "seen", "new": True}
+            await self._send("PATCH-DOC", {"events": [seen]})
 
     async def redraw(self, name: str, text: str) -> float:
         """Seconds from the move of a slider to the next picture; infinite if none comes."""
@@ -130,6 +137,8 @@ class Page:
                     self.views[name] = model["id"]
                     held = model["attributes"].get("data", {})
                     self._holders[held.get("id", "")] = name
+                    if name == "Head":
+                        self._heads.append(held["id"])
                     self.states[name] = json.loads(held.get("attributes", {}).get("state", "{}"))
             for event in content.get("events", ()):
                 if event.get("attr") == "state":

@@ -4,10 +4,11 @@
 
 Visitors speak to a server of their own over its websocket, as a browser does. Before the clock runs, one visitor moves the
 slider of each page twice, so that the server has the programs of the default sizes. Then each visitor opens one page after
-the other, in an order of their own, and moves the slider under the first picture: to new values, and back to values that
-were shown. The greedy one asks for the largest sizes on five pages, sweeps 10,000 cells, uploads 200 MB, and closes tabs
-midway. The clock of a move starts when its message is sent and stops when the data of a picture come after the answer. At the
-end the greedy one asks for large runs again and closes the tabs, and the server's processor time tells when they have ended.
+the other, in an order of their own, has its first four cards in sight, and moves the slider under the first picture: to new
+values, and back to values that were shown. The greedy one asks for the largest sizes on five pages, sweeps 10,000 cells,
+uploads 200 MB, and closes tabs midway. The clock of a move starts when its message is sent and stops when the data of a
+picture come after the answer. At the end the greedy one asks for large runs again and closes the tabs, and the server's
+processor time tells when they have ended.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from .pages import Page, serving, told
 
 _THINKS = 2.0  # mean seconds between two moves of a visitor
 _MOVES = 8  # on each page
+_SEES = 4  # cards: one to three of the hero, and those below that a window of 900 pixels shows or nearly shows
 _FIRST = 300.0  # seconds that a program may compile before the clock runs
 _LOST = 60.0  # seconds after which a move is given up
 _SAME = 1.5  # seconds without a picture after the answer has come: the picture is the same
@@ -74,6 +76,7 @@ async def _visit(port: int, slugs: list[str], until: float, spent: Spent, draw: 
         try:
             await page.drawn()
             spent.add("visit", time.monotonic() - began, slug)
+            await page.look(_SEES)
             await _move(page, slug, until, spent, draw)
         finally:
             await page.close()

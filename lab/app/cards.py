@@ -35,7 +35,7 @@ from .view import View, source
 _ROOM, _WIDE_ROOM = 1.6, 3.35  # width to height of a card's picture
 _HIGH = 310  # pixels of a card's picture
 _OTHER = 0.15  # of the width, from which on a picture is drawn anew
-_SOON = "Drawn in turn; what is in sight comes first."
+_SOON = "Drawn once it is in sight."
 _QUIET = 0.6  # seconds without a change before a sweep begins
 _log = logging.getLogger("lab.app")
 
@@ -81,7 +81,7 @@ class Card:
         high: of a picture of the hero, the pixels that it has; it then stands without a frame of its own.
         room: width to height of what the picture has.
         across: its width in pixels, until the browser says otherwise; by the height of a card where it is 0.
-        unseen: draw each result out of sight too; otherwise the first one, and later ones when the card comes into sight.
+        unseen: draw out of sight too; otherwise once the card comes into sight.
     """
 
     def __init__(
@@ -365,7 +365,7 @@ class Card:
         self._ghost.show(element)
 
     def _show(self, result: xr.Dataset) -> None:
-        element, drawn = None, self._unseen or self.head.seen or self._live is None
+        element, drawn = None, self._unseen or self.head.seen
         if drawn:
             self._drawn = result
         try:

@@ -1,5 +1,6 @@
 """Play and a slider for a picture that moves: the frames are sent once and swapped in the browser."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,9 @@ from .scrubber import in_logs, scaled
 from .view import View, source
 
 _MANY, _APART = 16, 4  # of more frames than that each fourth comes first
+_ROOM = 128 << 20  # bytes of frames that a server keeps for the next visitor
+
+Rows = dict[int, list[dict[str, Any]]]  # of frame, renderer, column
 
 
 class Player(View):
@@ -31,11 +35,36 @@ class Player(View):
     css = theme.asset("player.css") + theme.asset("scrubber.css")
 
 
+class Frames:
+    """The drawn frames of the results that were last played, of all visitors, up to so many bytes."""
+
+    def __init__(self, room: int):
+        self._room, self._held, self._kept = room, 0, OrderedDict[Any, tuple[Rows, int]]()
+
+    def get(self, key: Any) -> Rows | None:
+        """Those of a result on a room, or None."""
+        if key not in self._kept:
+            return None
+        self._kept.move_to_end(key)
+        return self._kept[key][0]
+
+    def keep(self, key: Any, rows: Rows) -> None:
+        """Keep these; those that were not asked for longest go."""
+        size = sum(_size(column) for row in rows.values() for columns in row for column in columns.values())
+        self._held += size - self._kept.pop(key, ({}, 0))[1]
+        self._kept[key] = rows, size
+        while self._held > self._room:
+            self._held -= self._kept.popitem(last=False)[1][1]
+
+
+_FRAMES = Frames(_ROOM)
+
+
 class Reel:
     """All frames of a picture, drawn one at a time so that the page stays alive, and handed to the figure on the page.
 
     A frame is what differs from frame to frame in the sources of the figure's glyphs. It travels as a tag of the
-    source; the browser swaps it in, without a word to the server.
+    source; the browser swaps it in, without a word to the server. What was drawn for one visitor is handed to the next.
 
     Args:
         post: runs a function in a turn of its own.
@@ -69,7 +98,8 @@ class Reel:
         self.filling = True
         pipe: Any = None
         off: Any = None
-        rows: dict[int, list[dict[str, np.ndarray]]] = {}
+        key = result.attrs["study"], self.picture.name, str(result.attrs), tone, room, wide
+        rows: Rows = {}
         few = {*range(0, len(places), _APART), len(places) - 1} if self.leads and len(places) > _MANY else set()
         order = [*sorted(few), *(number for number in range(len(places)) if number not in few)]
 
@@ -98,9 +128,16 @@ class Reel:
             if len(rows) < len(places):
                 self._post(draw)
             else:
+                _FRAMES.keep(key, rows)
                 self._end()
 
-        self._post(draw)
+        def show() -> None:
+            if turn == self._turn:
+                self._hand_over(known, places, result[self.picture.plays])
+                self._end()
+
+        known = _FRAMES.get(key)
+        self._post(draw if known is None else show)
 
     def _end(self) -> None:
         """Let those go on who wait for the frames."""
@@ -108,7 +145,7 @@ class Reel:
         for call in waiting:
             self._post(call)
 
-    def _hand_over(self, drawn: dict[int, list[dict[str, np.ndarray]]], places: np.ndarray, axis: xr.DataArray) -> None:
+    def _hand_over(self, drawn: Rows, places: np.ndarray, axis: xr.DataArray) -> None:
         numbers = sorted(drawn)
         rows = [drawn[number] for number in numbers]
         own = [] if self.figure is None else [each for each in self.figure.renderers if not is_ghost(each)]
@@ -154,6 +191,12 @@ def _columns(renderer: Any) -> dict[str, Any]:
     """A copy of the columns of what is drawn, numbers in single precision; a line through all of the picture has none."""
     source = getattr(renderer, "data_source", None)
     return {} if source is None else {name: _plain(values) for name, values in source.data.items()}
+
+
+def _size(column: Any) -> int:
+    return (
+        column.nbytes if isinstance(column, np.ndarray) else sum(map(_size, column)) if isinstance(column, list) else 64
+    )
 
 
 def _plain(values: Any) -> Any:

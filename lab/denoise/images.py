@@ -150,7 +150,8 @@ def spectrum(images: Images, rank: int | None = None, seed: int = 0) -> Spectrum
 
     Up to 4096 pixels the covariance is summed up from blocks of centred images, O(N n^2), and factorized, O(n^3): under a
     minute on two cores for n = 3072. Above, or where a ``rank`` is given, the leading eigenvectors come from a randomised
-    subspace iteration that never forms it: O(N n rank) a sweep, memory O(n rank).
+    subspace iteration that never forms it: O(N n rank) a sweep, memory O(n rank). Images that are traced by ``jit``, ``vmap``
+    or ``grad`` get ``dense_spectrum``, which has derivatives.
 
     Args:
         images: the training set, at least two.
@@ -162,6 +163,7 @@ def spectrum(images: Images, rank: int | None = None, seed: int = 0) -> Spectrum
 
     Raises:
         ValueError: fewer than two images, or a rank outside what they allow.
+        NotDifferentiableError: a rank for images that are traced.
 
     Source:
         Halko, Martinsson, Tropp, Finding structure with randomness, SIAM Review 2011.
@@ -174,10 +176,12 @@ def spectrum(images: Images, rank: int | None = None, seed: int = 0) -> Spectrum
         [2.0, 0.0]
     """
     if isinstance(images.pixels, Tracer):
-        raise NotDifferentiableError(
-            "lab.denoise.spectrum computes on the host and needs values: it cannot be traced by jit, vmap or grad. Use "
-            "lab.denoise.dense_spectrum"
-        )
+        if rank is not None:
+            raise NotDifferentiableError(
+                f"rank = {rank}, but the images are traced by jit, vmap or grad, and the subspace iteration computes on the "
+                "host: leave rank out, which computes the whole basis"
+            )
+        return dense_spectrum(images.numbers())
     count, n = images.pixels.shape
     if count < 2:
         raise ValueError(f"{count} image was given, but a covariance needs at least 2")

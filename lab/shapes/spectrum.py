@@ -6,12 +6,15 @@ pseudo-inverse. Eigenvalues scale as 1 / area.
 
 An eigenfunction has no sign of its own: here $\sum_i m_i \varphi_i^3 \ge 0$, which is a rule of the surface and not of the
 order of its vertices. Where that is 0, as on symmetric surfaces, and of equal eigenvalues, it remains arbitrary: do not compare
-eigenfunctions of two surfaces one by one.
+eigenfunctions of two surfaces one by one. With the operator of ``laplacian.dense``, eigenvalues and eigenfunctions have
+derivatives; eigenfunctions of equal eigenvalues have none (NaN).
 """
 
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from scipy import linalg, sparse
@@ -26,12 +29,12 @@ _SMALL = 200  # vertices of which the dense method is as fast
 class Spectrum(NamedTuple):
     """The k smallest eigenvalues of a surface of n vertices."""
 
-    values: Float[np.ndarray, " k"]  # ascending from 0, in 1 / area
-    functions: Float[np.ndarray, "n k"]  # M-orthonormal; the first is constant
-    mass: Float[np.ndarray, " n"]
+    values: Float[Any, " k"]  # ascending from 0, in 1 / area
+    functions: Float[Any, "n k"]  # M-orthonormal; the first is constant
+    mass: Float[Any, " n"]
 
     @property
-    def inverse(self) -> Float[np.ndarray, "k n"]:
+    def inverse(self) -> Float[Any, "k n"]:
         r"""$\Phi^+ = \Phi^\top M$: from a function to its coefficients."""
         return self.functions.T * self.mass[None, :]
 
@@ -43,7 +46,11 @@ class Spectrum(NamedTuple):
 
 
 def spectrum(operator: Laplacian, k: int) -> Spectrum:
-    """The k smallest. Time about O(n^1.5 + n k^2), memory O(n k).
+    """The k smallest. Time about O(n^1.5 + n k^2), memory O(n k); O(n^3) and O(n^2) of a dense operator.
+
+    Args:
+        operator: of ``laplacian``, or of ``laplacian.dense``, whose spectrum has derivatives in the vertices.
+        k: how many, at least 1 and fewer than vertices.
 
     Raises:
         ValueError: k below 1, or not below the number of vertices; a vertex without mass.
@@ -54,6 +61,8 @@ def spectrum(operator: Laplacian, k: int) -> Spectrum:
     n, area = len(operator.mass), operator.mass.sum()
     if not 1 <= k < n or int(k) != k:
         raise ValueError(f"k = {k}, but of {n} vertices from 1 to {n - 1} eigenfunctions can be had")
+    if isinstance(operator.stiffness, jax.Array):
+        return _dense(operator, k)
     if not (operator.mass > 0).all():
         raise ValueError(f"vertex {operator.mass.argmin()} has no mass: leave out faces without area, or use repaired")
     joined = operator.stiffness.copy()
@@ -75,8 +84,16 @@ def spectrum(operator: Laplacian, k: int) -> Spectrum:
     return Spectrum(np.maximum(values[order], 0), functions * _signs(functions, operator.mass)[None, :], operator.mass)
 
 
-def _signs(functions: np.ndarray, mass: np.ndarray) -> np.ndarray:
+def _dense(operator: Laplacian, k: int) -> Spectrum:
+    root = 1 / jnp.sqrt(operator.mass)
+    values, vectors = jnp.linalg.eigh(operator.stiffness * root[:, None] * root[None, :])
+    functions = vectors[:, :k] * root[:, None]
+    signs = _signs(*jax.lax.stop_gradient((functions, operator.mass)), jnp)
+    return Spectrum(jnp.maximum(values[:k], 0), functions * signs[None, :], operator.mass)
+
+
+def _signs(functions: Any, mass: Any, xp: Any = np) -> Any:
     thirds = mass @ functions**3
-    largest = functions[np.abs(functions).argmax(axis=0), np.arange(functions.shape[1])]
-    skewed = np.abs(thirds) > 1e-8 * (mass @ np.abs(functions) ** 3)
-    return np.where(np.where(skewed, thirds, largest) < 0, -1.0, 1.0)
+    largest = functions[xp.abs(functions).argmax(axis=0), xp.arange(functions.shape[1])]
+    skewed = xp.abs(thirds) > 1e-8 * (mass @ xp.abs(functions) ** 3)
+    return xp.where(xp.where(skewed, thirds, largest) < 0, -1.0, 1.0)

@@ -81,7 +81,7 @@ def test_the_csv_of_a_table_is_the_table():
     assert [len(marks), marks[0].startswith("layer,x,y")] == [3, True]
 
 
-def test_on_a_served_page_a_picture_out_of_sight_is_drawn_again_once_it_is_seen(home):
+def test_on_a_served_page_a_picture_is_drawn_while_it_is_seen(home):
     session, turns = opened(Gradual, data="gaussians-2d"), []
     session.post_drawing = turns.append
     cards = Cards(session, unseen=False)
@@ -92,7 +92,11 @@ def test_on_a_served_page_a_picture_out_of_sight_is_drawn_again_once_it_is_seen(
         return np.array_equal(drawn, session.result[name])
 
     work_off(turns)
-    assert shows(card, "history")  # the first
+    assert not card.why
+    assert not shown(card.view, pn.pane.HoloViews)
+    card.head.seen = True
+    assert shows(card, "history")
+    card.head.seen = False
     session.set(gamma=2.0)
     wait(lambda: not session.rough and turns and shows(hero, "values"))
     work_off(turns)

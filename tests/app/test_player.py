@@ -1,6 +1,8 @@
 """A picture that moves, on its page: the frames are in the browser, and the server is not asked for them."""
 
+from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import panel as pn
@@ -14,6 +16,7 @@ from waiting import animation_frames, wait
 
 import lab.studies.draw as drawing
 from lab import studies
+from lab.app import player
 from lab.app.player import Reel
 from lab.app.session import Session
 from lab.app.study_page import StudyPage
@@ -60,6 +63,30 @@ def test_frames_are_drawn_before_the_browser_is_connected(monkeypatch):
         drawn = np.array([np.c_[frame["x"], frame["y"]] for frame in frames])
         drawn += paths[0] - drawn[0]  # panels are side by side
         np.testing.assert_allclose(drawn, paths, atol=1e-6)
+
+
+def test_a_second_visitor_gets_the_frames_of_the_first_and_the_oldest_frames_go(monkeypatch):
+    result = Drifting(particles=5).execute().result
+    picture, tags = Drifting.pictures["cloud"], []
+    monkeypatch.setattr(player, "_FRAMES", player.Frames(1 << 20))
+    for drawings in (21, 0):
+        turns: list = []
+        reel = Reel(picture, turns.append)
+        reel.figure = drawing.bokeh_renderer("light").get_plot(picture.shown(result, -1)).state
+        with monkeypatch.context() as patch:
+            shown = Mock(wraps=picture.draw)
+            patch.setattr(reel, "picture", replace(picture, draw=shown))
+            reel.fill(result, "light")
+            while turns:
+                turns.pop(0)()
+        assert shown.call_count == drawings
+        tags.append([tag["frames"] for each in reel.figure.renderers for tag in each.data_source.tags])
+    assert str(tags[0]) == str(tags[1])
+    frames = player.Frames(100)
+    for name in "ab":
+        frames.keep(name, {0: [{"x": np.zeros(10)}]})
+    assert frames.get("a") is None
+    assert frames.get("b") is not None
 
 
 @pytest.mark.slow
