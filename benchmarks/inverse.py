@@ -8,16 +8,14 @@ apart. The strength of DPS is the best of eight on 64 other images for both (``-
 clipping to the range of grey values, which makes another denoiser. On busy cores PyTorch's threads wait for each other: the
 ratio of the least times says more there.
 
-    python -m benchmarks.inverse --torch /path/to/python/with/deepinv [--repeats 7] [--tune]
+    python -m benchmarks.inverse [--torch /path/to/python/with/deepinv] [--repeats 7] [--methods dps hqs] [--tune]
 """
 
-import argparse
 import json
 import statistics
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,8 @@ from lab.datasets.volumes import ellipsoid_slices, ellipsoids
 from lab.home import start
 from lab.inverse import metrics
 from lab.inverse.reddiff import abar
+
+from . import report
 
 NOISE, SCAN_NOISE, SIGMA = 0.1, 0.1, 0.2
 STEPS = {"dps": 300, "pigdm": 100, "ddrm": 20, "admm": 50, "hqs": 50}
@@ -265,50 +265,53 @@ def decibels(x: np.ndarray, truth: Any, problem: str) -> float:
     return float(metrics.psnr(x, truth, 1.0 if problem in ("scan", "held") else 2.0).mean())
 
 
-def main(torch: str, repeats: int = 7, tune: bool = False) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
+    given = report.options(__doc__, argv, torch="", repeats=7, methods=[*STEPS], tune=False)
+    if unknown := {*given.methods} - {*STEPS}:
+        raise SystemExit(f"--methods {' '.join(unknown)}: allowed are {', '.join(STEPS)}")
     start()
-    problems, denoisers, truth, given = beds()
-    peer = Peer(torch, given)
-    print(f"{peer.says.replace('ready', 'deepinv, torch')}; JAX {jax.__version__}")
-    if tune:
+    told = report.Report("inverse", given)
+    problems, denoisers, truth, arrays = beds()
+    peer = Peer(given.torch, arrays) if told.runs("deepinv", given.torch, "deepinv") else None
+    print(f"{peer.says.replace('ready', 'deepinv, torch') if peer else 'without a peer'}; JAX {jax.__version__}")
+    if given.tune:
         for value in TRIED:
-            mine = ours(problems, denoisers, "dps", "tune", "wiener", value)()
-            theirs = peer("dps", "tune", "wiener", STEPS["dps"], value)[1]
-            told = (decibels(x, truth["tune"], "tune") for x in (mine, theirs))
-            print(
-                f"DPS, strength {value}: " + ", ".join(f"{each:.2f} dB" for each in told),
-                flush=True,
-            )
-    cases = [(method, "mask", "wiener") for method in STEPS]
-    cases += [("admm", "scan", "slices"), ("admm", "held", "slices")]
-    cases += [(method, "mask", "net") for method in STEPS]
+            found = [ours(problems, denoisers, "dps", "tune", "wiener", value)()]
+            found += [peer("dps", "tune", "wiener", STEPS["dps"], value)[1]] if peer else []
+            each = ", ".join(f"{decibels(x, truth['tune'], 'tune'):.2f} dB" for x in found)
+            print(f"DPS, strength {value}: {each}", flush=True)
+    cases = [(method, "mask", denoiser) for denoiser in ("wiener", "net") for method in given.methods]
+    cases += [("admm", problem, "slices") for problem in ("scan", "held")] if "admm" in given.methods else []
     print(
-        "method, problem, denoiser, steps: ours (first call), deepinv, ratio (of the least); PSNR of both, greatest difference"
+        "method, problem, denoiser, iterations: lab (first call), deepinv; ratio of medians (of minima); PSNR; difference"
     )
     for method, problem, denoiser in cases:
         run = ours(problems, denoisers, method, problem, denoiser)
-        began = time.perf_counter()
-        mine = run()
-        first = time.perf_counter() - began
-        theirs = peer(method, problem, denoiser, STEPS[method])[1]
-        spent: tuple[list[float], list[float]] = [], []
-        for k in range(repeats):
-            began = time.perf_counter()
-            run(k)
-            spent[0].append(time.perf_counter() - began)
-            spent[1].append(peer(method, problem, denoiser, STEPS[method], seed=k)[0])
-        one, other = (statistics.median(each) for each in spent)
-        least = min(spent[1]) / min(spent[0])
-        quality = ", ".join(f"{decibels(x, truth[problem], problem):.2f}" for x in (mine, theirs))
-        told = f"{1000 * one:7.0f} ms ({first:4.1f} s) {1000 * other:7.0f} ms {other / one:5.2f} ({least:.2f})"
-        apart = np.abs(mine - theirs).max()
-        print(f"  {method:6} {problem:5} {denoiser:7} {STEPS[method]:4}: {told}; {quality} dB, {apart:.1e}", flush=True)
-    peer.close()
+        first, mine = report.clocked(run)
+        theirs = peer(method, problem, denoiser, STEPS[method])[1] if peer else None
+        spent: dict[str, list[float]] = {"lab": [], **({"deepinv": []} if peer else {})}
+        for k in range(given.repeats):
+            spent["lab"].append(report.clocked(lambda run=run, k=k: run(k))[0])
+            if peer:
+                spent["deepinv"].append(peer(method, problem, denoiser, STEPS[method], seed=k)[0])
+        found = {"psnr": decibels(mine, truth[problem], problem)}
+        line = (
+            f"  {method:6} {problem:5} {denoiser:7} {STEPS[method]:4}: {1000 * statistics.median(spent['lab']):7.0f} ms"
+        )
+        line += f" ({first:4.1f} s)"
+        if theirs is not None:
+            found |= {"psnr_deepinv": decibels(theirs, truth[problem], problem)}
+            found |= {"difference": float(np.abs(mine - theirs).max())}
+            medians, minima = ([of(each) for each in spent.values()] for of in (statistics.median, min))
+            line += f" {1000 * medians[1]:7.0f} ms; {medians[1] / medians[0]:.2f} ({minima[1] / minima[0]:.2f})"
+        print(line + "; " + ", ".join(f"{name} {value:.4g}" for name, value in found.items()), flush=True)
+        size = {"method": method, "problem": problem, "denoiser": denoiser, "iterations": STEPS[method]}
+        times = {name: report.Times(first if name == "lab" else 0.0, each, None) for name, each in spent.items()}
+        told.row(size, times, **found)
+    if peer:
+        peer.close()
+    told.end()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--torch", required=True, help="a Python that has deepinv")
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--tune", action="store_true")
-    main(**vars(parser.parse_args()))
+    main()

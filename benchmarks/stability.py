@@ -2,21 +2,21 @@
 
 Sweep: 6 learning rates x 4 batch sizes x 5 seeds, n = 300, d = 1000, 80,000 steps each, in float32. Both ways are measured on a
 fraction of the steps and scaled to all of them. The record at the start is scaled with them, so both come out too long;
-``--whole`` runs the whole sweep. The loop is over ``stability.train``, jitted,
+``--whole`` runs the whole sweep, ``--share`` sets the fraction. The loop is over ``stability.train``, jitted,
 with the learning rate traced, on the same data and batches, compiled once for each batch size; it runs a fraction of the runs.
 
 Hessians: PyHessian needs PyTorch, so it runs by another interpreter on the same network, weights and data, and clocks itself;
 arrays travel in files. Truth is the full matrix in float64.
 
-    python -m benchmarks.stability [--whole] [--torch /path/to/python/with/pyhessian]
+    python -m benchmarks.stability [--whole] [--share 20] [--torch /path/to/python/with/pyhessian]
 """
 
-import argparse
 import importlib.util
 import json
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from lab import stability
 from lab.home import start
 from lab.numerics import Chunked
 from lab.stability import training
+
+from .report import Report, Times, options
 
 STEPS, EVERY, BATCHES = 80_000, 2000, (1, 4, 16, 64)
 RATES = np.logspace(-2.4, -0.9, 6)
@@ -107,11 +109,13 @@ def make(key):
 
 
 def clocked(run):
-    """Seconds by the clock, of the processor (all threads), and the answer; compiled before."""
+    """Seconds of the second call, its processor seconds (all threads), its result, and seconds of the first."""
+    began = time.perf_counter()
     jax.block_until_ready(run())
+    first = time.perf_counter() - began
     began, used = time.perf_counter(), time.process_time()
     found = jax.block_until_ready(run())
-    return time.perf_counter() - began, time.process_time() - used, found
+    return time.perf_counter() - began, time.process_time() - used, found, first
 
 
 def asked(python: str, script: str, **arrays):
@@ -122,7 +126,7 @@ def asked(python: str, script: str, **arrays):
         return json.loads(Path(folder, "found.json").read_text())
 
 
-def sweep(whole: bool, torch: str, share: int = 20) -> None:
+def sweep(whole: bool, torch: str, share: int, report: Report) -> None:
     keys, rates = jax.random.split(jax.random.key(0), 5), jnp.asarray(RATES, jnp.float32)
     settings, steps = stability.Settings(clip=50.0), STEPS if whole else STEPS // share
     run = partial(stability.sweep, keys, make, rates, BATCHES, settings, steps=steps, every=EVERY)
@@ -175,6 +179,10 @@ def sweep(whole: bool, torch: str, share: int = 20) -> None:
         "the same without records",
         "Python loop of PyTorch, no records",
     )
+    seconds = {"lab": ours} | {name: float(clock) for name, (clock, _) in zip(names, totals, strict=True) if clock}
+    counts = {"diverged": int(found.diverged.sum()), "interpolating": int(found.interpolated.sum())}
+    size = {"problem": "sweep of 120 runs", "steps": STEPS, "measured": STEPS if whole else STEPS // share}
+    report.row(size, seconds, **counts, processor_seconds=busy, compile_and_first_records=compiled)
     for name, (clock, used) in zip(names, totals, strict=True):
         if clock:
             print(
@@ -183,7 +191,7 @@ def sweep(whole: bool, torch: str, share: int = 20) -> None:
             )
 
 
-def hessians(torch: str) -> None:
+def hessians(torch: str, report: Report) -> None:
     key = jax.random.key(0)
     net = stability.perceptron(key, (64, 12, 10, 1))
     x = jax.random.normal(jax.random.key(1), (300, 64))
@@ -193,14 +201,14 @@ def hessians(torch: str) -> None:
     size, steps, products = operator.size, 20, 90
     top, whole, square = dense[-1], dense.sum(), (dense**2).sum()
     print(f"Hessian of {size} parameters; of the density the error is that of tr(H^2), of estimates the standard error")
-    lines: dict[str, list[tuple[str, float, float]]] = {"top": [], "trace": [], "density": []}
+    lines: dict[str, list[tuple[str, Times, float]]] = {"top": [], "trace": [], "density": []}
 
     def tell(what, who, run, truth):
-        spent, _, found = clocked(run)
+        spent, _, found, first = clocked(run)
         value, error = found if isinstance(found, tuple) else (found, abs(found - truth))
         if isinstance(found, tuple) and abs(value - truth) > 5 * error:
             raise AssertionError(f"{what} by {who}: {value} and not {truth}")
-        lines[what].append((who, spent, float(error) / truth))
+        lines[what].append((who, Times(first, [spent], None), float(error) / truth))
 
     @jax.jit
     def seen():
@@ -231,14 +239,19 @@ def hessians(torch: str) -> None:
         goal = max(lines["top"][0][2], 1e-6)
         errors = [(spent, abs(value / top - 1)) for spent, value in found["top"]]
         spent, error = next((pair for pair in errors if pair[1] <= goal), errors[-1])
-        lines["top"].append(("PyHessian", spent, error))
+        lines["top"].append(("PyHessian", Times(0.0, [spent], None), error))
         for what, truth, scale in (("trace", whole, 1), ("density", square, size)):
             spent, value, error = found[what]
             print(f"  PyHessian's {what}: {scale * value / truth - 1:+.1e} off")
-            lines[what].append(("PyHessian", spent, scale * error / truth))
+            lines[what].append(("PyHessian", Times(0.0, [spent], None), scale * error / truth))
     for what, rows in lines.items():
-        _, ours, goal = rows[0]
-        for who, spent, error in rows:
+        names = ["lab" if who == "ours" else who for who, _, _ in rows]
+        errors = {f"error_{name}": error for name, (_, _, error) in zip(names, rows, strict=True)}
+        times = {name: spent for name, (_, spent, _) in zip(names, rows, strict=True)}
+        report.row({"problem": what, "parameters": size}, times, **errors)
+        ours, goal = rows[0][1].median, rows[0][2]
+        for who, measured, error in rows:
+            spent = measured.median
             told = f"{what:8} {who:10} {1000 * spent:8.1f} ms, relative error {error:.1e}"
             if who != "ours":
                 told += f", {spent / ours:.1f} times ours"
@@ -247,14 +260,16 @@ def hessians(torch: str) -> None:
             print(told, flush=True)
 
 
-def main(whole: bool = False, torch: str = "") -> None:
+def main(argv: Sequence[str] | None = None) -> None:
+    given = options(__doc__, argv, whole=False, torch="", share=20)
     start()
-    hessians(torch)
-    sweep(whole, torch)
+    report = Report("stability", given)
+    torch = given.torch if report.runs("PyHessian", given.torch, "torch", "pyhessian") else ""
+    report.has("matfree", "matfree")
+    hessians(torch, report)
+    sweep(given.whole, torch, given.share, report)
+    report.end()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--whole", action="store_true", help="run all 80,000 steps of the sweep")
-    parser.add_argument("--torch", default="", help="a Python that has pyhessian; without it that column is missing")
-    main(**vars(parser.parse_args()))
+    main()

@@ -8,8 +8,9 @@ What is reached is followed in two grains:
 - Elsewhere **by module**: a module counts whole, and reaches the modules whose names it uses. ``ot.solve`` after ``from lab
   import ot`` is the module that defines it, not all that ``lab.ot`` gathers.
 
-Where a name can't be followed, more is taken: a package that is used as a value is all its modules. Docstrings, comments and
-the form of the text never count, and annotations of arguments are not followed, since nothing is computed from them.
+Where a name can't be followed, more is taken: a package that is used as a value is all its modules. Docstrings, comments, the
+form of the text and the labels of outputs (``out(...)``) never count, and annotations of arguments are not followed, since
+nothing is computed from them.
 """
 
 import ast
@@ -330,6 +331,8 @@ class _Reader:
             value = getattr(node, name, None)
             if value is None or value == [] or name in _UNSAID:
                 continue
+            if _declares_output(node, name):
+                value = value.func
             self._words.append(name)
             followed = set() if name == "returns" or (name == "annotation" and type(node) is ast.arg) else uses
             for each in value if type(value) is list else (value,):
@@ -357,6 +360,12 @@ _UNSAID = ("ctx", "kind", "type_comment")  # what the rest of a tree says alread
 def _is_text(node: ast.AST) -> bool:
     """A docstring, or a text below what it describes."""
     return type(node) is ast.Expr and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _declares_output(node: ast.AST, name: str) -> bool:
+    """Whether this part of a statement is the label and judge of a result, ``out(...)`` of ``lab.studies``."""
+    value = getattr(node, "value", None) if type(node) is ast.AnnAssign and name == "value" else None
+    return type(value) is ast.Call and getattr(value.func, "id", "") == "out"
 
 
 def _is_for_types(node: ast.AST) -> bool:

@@ -130,34 +130,24 @@ float(duality_gap(problem, relaxed.value.item(), jnp.asarray(relaxed.plan.values
 # ## From an assignment to quadratic transport
 #
 # The value falls from the linear program plus $\frac\gamma2\|b\|^2$ at $k = 1$ to that of quadratic transport, and
-# stays there as soon as $k$ reaches the largest support of a column of the quadratic plan. The grey band holds the
-# bounds that are known before solving.
+# stays there once $k$ reaches the largest support of a column of the quadratic plan. Gray: the bounds that are known
+# before solving.
 
 # %%
 along_k = study.picture_result(pictures.value)
 pictures.value(along_k)
 
 # %% [markdown]
-# With $k$ the error falls to zero. The red line is the part of the mass that the rows of the $k$-sparse plan miss.
+# The L1 row-marginal error of the $k$-sparse plan (orange, as a fraction of the mass) falls to zero as $k$ grows.
 
 # %%
 pictures.feasibility(along_k)
 
 # %% [markdown]
-# At $k = 1$ and squared distances, target $j$ goes to the source with the largest $\alpha_i - \|x_i - y_j\|^2$: the
-# sources own Laguerre cells. With larger $k$ the borders widen to regions that several sources share.
-
-# %%
-plane = SparseOT.preset("assignment").but(n=32).run()
-pictures.cells(plane)
-
-# %%
-pictures.cells(SparseOT.preset("fuzzy-cells").but(n=32).run())
-
-# %% [markdown]
 # The exact value of the linear program is known, so the constant can be checked:
 
 # %%
+plane = SparseOT(data="gaussians-2d", n=32, k=1, gamma=1.0).run()
 plane.value.item() - 0.5 * float(plane.b @ plane.b) - plane.lp.item()
 
 # %% [markdown]
@@ -344,15 +334,18 @@ panels = one_dimensional.picture_result(pictures.paper_plans)
 pictures.paper_plans(panels)
 
 # %%
-clouds = {
-    name: SparseOT.preset(name).but(n=32).run() for name in ("figure-2d-entropic", "figure-2d-quadratic", "figure-2d")
-}
-pictures.links(clouds["figure-2d"])
+clouds = SparseOT.preset("figure-2d").but(n=32)
+entropic = clouds.but(regularizer="entropic", gamma=0.1).run()
+pictures.links(entropic)
+
+# %%
+sparse = clouds.run()
+pictures.links(sparse)
 
 # %%
 folder = Path(tempfile.mkdtemp())
 figures.export_picture(pictures.paper_plans, panels, folder / "plans.pdf", width="text")
-figures.export_picture(pictures.links, clouds["figure-2d"], folder / "links.pdf", width="column")
+figures.export_picture(pictures.links, sparse, folder / "links.pdf", width="column")
 sorted(path.name for path in folder.iterdir())
 
 # %% [markdown]

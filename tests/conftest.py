@@ -5,7 +5,6 @@ import os
 import platform
 import shutil
 import tempfile
-import time
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -66,13 +65,13 @@ home._ready[:] = [
 
 
 def pytest_sessionfinish(session):
-    """What other code compiled is not kept for ever."""
+    """Delete the compiled programs that were not used for longest, down to 2 GiB."""
     if not hasattr(session.config, "workerinput") and PROGRAMS.exists():
-        used = [(path, path.stat()) for path in PROGRAMS.iterdir()]
-        if sum(told.st_size for _, told in used) > 2 << 30:
-            for path, told in used:
-                if told.st_atime < time.time() - 86_400:
-                    path.unlink(missing_ok=True)
+        held = 0
+        for path in sorted(PROGRAMS.iterdir(), key=lambda path: path.stat().st_atime, reverse=True):
+            held += path.stat().st_size
+            if held > 2 << 30:
+                path.unlink(missing_ok=True)
 
 
 def pytest_collection_modifyitems(items):

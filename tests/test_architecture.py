@@ -99,7 +99,6 @@ LONG = {
     "sgd-stability",
     "sinkhorn-newton-sparse",
     "sp2ot",
-    "sparse-ot",
     "stochastic-interpolants",
     "weighted-cfm",
 }
@@ -284,7 +283,7 @@ def built_in() -> tuple[Built, ...]:
     """The studies, by the text of their classes."""
     found = []
     for name, module in modules().items():
-        if name.count(".") != 2 or room(name).partition(".")[2] not in FIELDS or module.path.name != "__init__.py":
+        if room(name).partition(".")[2] not in FIELDS or module.path.name not in ("__init__.py", "study.py"):
             continue
         for node in module.tree.body:
             for line in node.body if isinstance(node, ast.ClassDef) else ():

@@ -19,6 +19,7 @@ COMMANDS = {
     "entropic": "--sizes 16 --dimensions 2 --epsilons 0.05 --seeds 1",
     "first_picture": "runs diverse-subset",
     "fuzz": "--problems 1 --doors balanced",
+    "inverse": "--methods hqs --repeats 1",
     "maid": "--pixels 48 --images 1 --budget 5 --repeats 1",
     "monge_maps": "--batch 8 --dimensions 2 --steps 1 --repeats 1",
     "numbers": "keep {folder} --studies diverse-subset --runs default",
@@ -30,6 +31,7 @@ COMMANDS = {
     "shape_spectra": "--k 8 --repeats 1 --meshes person",
     "sliced": "--sizes 16 --dimensions 2 --directions 2 --repeats 1",
     "sparse_ot": "--sizes 16 --ks 2 --repeats 1",
+    "stability": "--share 800",
     "sweep": "--n 16 --cells 4",
     "traffic": "--frames 2 --agents 4 --repeats 1 --roads 1",
 }
@@ -38,10 +40,8 @@ IN_A_BROWSER = {"page_latency": "--presses 1 --cases k-32"}
 FUZZ = tuple(f"fuzz_{field}" for field in ("files", "inverse", "learning", "numerics", "paths", "sampling", "shapes"))
 # Commands that are not run here, and why. Soak has tests/test_soak.py.
 NOT_RUN = {
-    "inverse": "does not print the line of JSON yet, and needs an interpreter that has PyTorch",
     "packages": "installs from a package index; tests/test_packages.py tests it without one",
     "shares": "prints the line, but a share computes every value of a slider: a minute for the smallest study",
-    "stability": "does not print the line of JSON yet",
 }
 
 

@@ -1,4 +1,4 @@
-"""Tests wait for a state, never for a time: their sources sleep nowhere, and measure no time, but in the files listed here."""
+"""Tests wait for a state, never for a time: their sources sleep nowhere, and measure no time."""
 
 import ast
 import re
@@ -12,16 +12,6 @@ CLOCKS = {"monotonic", "perf_counter", "perf_counter_ns", "process_time", "monot
 
 # These poll for a state, measure where the time of the tests went, or imitate a real cluster.
 POLLS = {"waiting.py", "spent.py", "sweeps/slurm.py"}
-
-# Waits that are still to be replaced by a condition, by file. A number may only fall.
-LEFT = {
-    "app/gradual.py": 1,
-    "conftest.py": 1,  # compares the age of cached files with the time of day
-    "store/test_processes.py": 1,
-    "sweeps/toy.py": 1,
-    "test_jupyterlab.py": 2,  # a kernel's late answer, and a poll in a browser
-    "test_watch.py": 1,  # a poll in a kernel
-}
 
 
 def waits(text: str) -> int:
@@ -46,10 +36,7 @@ def test_no_test_depends_on_a_clock():
     found = Counter({str(path.relative_to(TESTS)): waits(path.read_text()) for path in TESTS.rglob("*.py")})
     for file in (*POLLS, Path(__file__).name):
         del found[file]
-    grown = {file: number for file, number in found.items() if number > LEFT.get(file, 0)}
-    assert not grown, f"{grown} fixed waits or readings of a clock: use tests/waiting.py, an event, or a fake clock"
-    fallen = {file: number for file, number in LEFT.items() if found[file] < number}
-    assert not fallen, f"lower the numbers in LEFT: { ({file: found[file] for file in fallen}) }"
+    assert not +found, f"{+found} fixed waits or readings of a clock: use tests/waiting.py, an event, or a fake clock"
 
 
 @pytest.mark.parametrize(

@@ -105,18 +105,23 @@ SPARSE = "studies/ot/sparse_ot"
 @pytest.mark.parametrize(
     ("path", "edits"),
     [
-        (f"{SPARSE}/pictures.py", [('"plan", "Plan", "mass from', '"plan", "The plan", "the mass from')]),
+        (f"{SPARSE}/pictures.py", [('"Squares: mass from', '"Squares: the mass from')]),
         (f"{SPARSE}/claims.py", [("CLAIMS = one_run(", "CLAIMS = () and one_run(")]),
-        (f"{SPARSE}/presets.py", [("PRESETS", "PRESETS: tuple")]),
         (f"{SPARSE}/story.py", [("STORY = ", "STORY = None or ")]),
         (
-            f"{SPARSE}/__init__.py",
+            f"{SPARSE}/experiment.py",
             [
-                ('"""Solve, and describe the plan."""', '"""Another docstring."""'),
+                ('"""Solve the dual, recover', '"""Another docstring: recover'),
                 ("problem = inputs", "problem  =  inputs"),
-                ("_DENSE = 1 << 22  #", "_DENSE = (1 << 22)  # so many"),
+                ("DENSE = 1 << 22  #", "DENSE = (1 << 22)  # so many"),
                 ('"optimal value", "optimum', '"best value", "the optimum'),
+            ],
+        ),
+        (
+            f"{SPARSE}/study.py",
+            [
                 ("soft=(1, 64)", "soft=(1, 65)"),
+                ("presets = (", "presets = () and ("),
                 ('"""Why the plan misses', 'return "as you like it"\n        """Why the plan misses'),
             ],
         ),
@@ -144,8 +149,8 @@ def test_words_pictures_and_faces_change_no_key(changed, path, edits):
 @pytest.mark.parametrize(
     ("path", "edits", "whose"),
     [
-        (f"{SPARSE}/__init__.py", [("_DENSE = 1 << 22", "_DENSE = 1 << 21")], {"sparse-ot"}),
-        (f"{SPARSE}/__init__.py", [('"value": solution.value', '"value": 2 * solution.value')], {"sparse-ot"}),
+        (f"{SPARSE}/experiment.py", [("DENSE = 1 << 22", "DENSE = 1 << 21")], {"sparse-ot"}),
+        (f"{SPARSE}/experiment.py", [("value=solution.value", "value=2 * solution.value")], {"sparse-ot"}),
         ("stability/comparison.py", [("import jax\n", "import jax\n_ONE = 1\n")], {"sgd-stability"}),
         ("sampling/responses.py", [("jnp.tanh(3", "jnp.tanh(4")], {"dpp-least-squares"}),
         ("studies/contract/study.py", [("iterations = int(output.get(", "iterations = 1 + int(output.get(")], ALL),
@@ -172,7 +177,7 @@ def test_a_solver_of_transport_changes_those_that_solve_it(changed):
 def test_text_that_cannot_be_parsed_counts_as_it_is(changed):
     """A file that is half saved while a server runs."""
     assert "sparse-ot" in changed("ot/newton.py", ("import jax\n", "import (\n"))
-    assert changed(f"{SPARSE}/__init__.py", ("import json\n", "import (\n")) == {"sparse-ot"}
+    assert changed(f"{SPARSE}/experiment.py", ("import json\n", "import (\n")) == {"sparse-ot"}
 
 
 @pytest.mark.slow

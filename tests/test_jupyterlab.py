@@ -180,7 +180,7 @@ class Notebook:
               for (const card of document.querySelectorAll(".jp-OutputArea").values().flatMap(all)
                   .filter(node => node.classList.contains("card") && node.checkVisibility())) {
                 card.scrollIntoView({block: "center"})
-                await new Promise(done => setTimeout(done, 100))
+                await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
                 const canvas = all(card).find(node => node.tagName === "CANVAS")
                 if (!canvas?.width) { found.push(0); continue }
                 const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", {willReadFrequently: true})
@@ -272,9 +272,10 @@ def test_the_live_page_is_whole_and_survives_a_reload(open_notebook):
 
 
 LATE = """
-const late = Date.now() + %d, before = window.fetch
+const before = window.fetch, models = () => (window.Bokeh?.documents ?? []).flatMap(each => [...each._all_models.values()])
+const channel = () => models().find(each => each.type === "panel.models.comm_manager.CommManager")?._client_comm
 window.fetch = async (...given) => {
-  if (/api.sessions/.test(given[0].url ?? given[0])) await new Promise(done => setTimeout(done, late - Date.now()))
+  if (/api.sessions/.test(given[0].url ?? given[0])) while (!(%s)) await new Promise(requestAnimationFrame)
   return before(...given)
 }
 """
@@ -302,8 +303,11 @@ def test_the_live_page_comes_however_late_the_kernel_is(open_notebook, folder):
     seen.until(lambda: seen.page.locator(".bk-Figure").count() >= 2)
     assert seen.overhang() < 0
     seen.save()
-    for milliseconds in (1500, 6000):  # while Panel looks for the kernel, and after it has given up
-        seen.page.add_init_script(LATE % milliseconds)
+    for state in (
+        "channel()",
+        "channel()?.active === false",
+    ):  # while Panel looks for the kernel, and after it has given up
+        seen.page.add_init_script(LATE % state)
         seen.open()
         seen.until(shown)
     for at in (1, 3):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tqdm import tqdm
+from waiting import wait
 
 from lab import studies, sweeps, watch
 
@@ -83,7 +84,7 @@ def test_the_pages_leave_the_design_of_pictures_alone():
 
 
 _PAGE = """
-import asyncio, sys
+import sys
 sys.path.insert(0, {folder!r})
 import lab
 lab.notebook()
@@ -96,11 +97,7 @@ page
 _SLOW = """
 page._session.set(rate=0.001, tolerance=1e-9, slow=True)
 """
-_UNTIL = """
-while not ({}):
-    await asyncio.sleep(0.02)
-"""
-_TOLD = "print(page._session.result.attrs['reason'], page._session.unfinished)"
+_ENDED = "not page._session.busy and (page._session.result.attrs['reason'], page._session.unfinished)"
 
 
 @pytest.mark.slow
@@ -109,15 +106,18 @@ def test_the_stop_button_of_a_kernel_that_runs_no_cell_ends_what_a_page_computes
 
     manager, client = start_new_kernel()
     try:
-        said = []
-        ask = lambda code: client.execute_interactive(code, timeout=600, output_hook=said.append)  # noqa: E731
-        assert ask(_PAGE.format(folder=str(HERE / "app")))["content"]["status"] == "ok"
-        assert ask(_SLOW)["content"]["status"] == "ok"
-        assert ask(_UNTIL.format("page._session.progress"))["content"]["status"] == "ok"
-        said.clear()
+
+        def ask(code):
+            said = []
+            answer = client.execute_interactive(code, timeout=600, output_hook=said.append)
+            assert answer["content"]["status"] == "ok"
+            return "".join(message["content"].get("text", "") for message in said)
+
+        ask(_PAGE.format(folder=str(HERE / "app")))
+        ask(_SLOW)
+        wait(lambda: ask("print(page._session.progress is not None)") == "True\n")
         manager.interrupt_kernel()
-        assert ask(_UNTIL.format("not page._session.busy") + _TOLD)["content"]["status"] == "ok"
-        assert "".join(message["content"].get("text", "") for message in said) == "stopped True\n"
+        assert wait(lambda: ask(f"print({_ENDED} or '')").strip()) == "('stopped', True)"
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)

@@ -1,6 +1,6 @@
 """A study as a user might bring it, for the tests of the pages: descent to a known limit, at will slowly."""
 
-import time
+from hashlib import sha256
 
 import jax.numpy as jnp
 import numpy as np
@@ -44,6 +44,7 @@ def _measure(problem, state):
     return {"gap": _gap(problem, state)}
 
 
+_MUCH = bytes(20_000_000)  # some hundredths of a second of hashing
 _METHOD = numerics.Method(_init, _step, _done, _measure)
 
 
@@ -113,7 +114,7 @@ class Gradual(Study):
     regularizer = Choice(["entropic", "quadratic", "k-sparse"], doc="which penalty")
     rate = Real(0.5, bounds=(0, 1), inclusive_bounds=(False, True), group="more", symbol="ρ", doc="step length")
     tolerance = Real(1e-6, bounds=(1e-14, 1), scale="log", group="more", doc="the gap at which it ends")
-    slow = Switch(False, group="more", doc="take a rest after every chunk")
+    slow = Switch(False, group="more", doc="compute something else after every chunk")
     fail = Switch(False, group="more", doc="break down on purpose")
 
     pictures = Pictures(
@@ -163,7 +164,7 @@ class Gradual(Study):
         if p.slow and report is not None:
 
             def rested(progress):
-                time.sleep(0.05)
+                sha256(_MUCH)
                 return report(progress)
 
             loop = numerics.Chunked(rested, seconds=0.0)

@@ -68,7 +68,7 @@ def sweeping(tmp_path):
     """The words of a sweep of a user's study, and its environment."""
     (tmp_path / "slower.py").write_text("import toy\n\n\nclass Slower(toy.Slow):\n    slug = 'slower'\n")
     path = os.pathsep.join([str(SWEEPS), str(SWEEPS.parents[1])])
-    env = {"LAB_HOME": str(tmp_path / "home"), "TOY_FOLDER": str(tmp_path), "TOY_SECONDS": "0.1", "PYTHONPATH": path}
+    env = {"LAB_HOME": str(tmp_path / "home"), "TOY_FOLDER": str(tmp_path), "TOY_WORK": "5", "PYTHONPATH": path}
     return ["sweep", str(tmp_path / "slower.py"), "--power", "1:30", "--steps", "9000", "--on"], env
 
 

@@ -10,10 +10,13 @@ import pytest
 from lab.store import Store
 
 KILLED = """
-import os, random, signal, sys, time
+import os, random, signal, sys
+from hashlib import sha256
 from pathlib import Path
+sys.path.append(sys.argv[3])
 import numpy as np, xarray as xr, zarr
 from lab.store import Store
+from waiting import wait
 
 folder, reported = Path(sys.argv[1]), Path(sys.argv[2])
 
@@ -36,6 +39,9 @@ def sound():
     assert not (folder / "damaged").exists()
     return store, len(done)
 
+def reports():
+    return reported.read_text().count("\\n") if reported.exists() else 0
+
 def work():
     store, number = sound()
     mine = os.open(reported, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -57,7 +63,9 @@ for _ in range(30):
             work()
         finally:
             os._exit(7)  # an assertion failed: the parent sees it
-    time.sleep(random.uniform(0.15, 0.55))
+    more = reports() + random.randrange(1, 40)
+    wait(lambda: reports() >= more or os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT))
+    sha256(bytes(random.randrange(10_000_000)))  # somewhere between two reports
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status), "a worker failed"
@@ -79,7 +87,10 @@ def python(code: str, *arguments) -> list[str]:
 @pytest.mark.slow
 def test_killed_at_any_moment(tmp_path):
     done = subprocess.run(
-        python(KILLED, tmp_path / "store", tmp_path / "reported"), capture_output=True, text=True, timeout=300
+        python(KILLED, tmp_path / "store", tmp_path / "reported", Path(__file__).parents[1]),
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 30  # most were killed in the middle of their work, not before it

@@ -5,6 +5,8 @@ import json
 import re
 import shlex
 from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import holoviews as hv
@@ -23,7 +25,16 @@ from lab.studies.contract.registry import flaw
 from lab.studies.contract.verify import judge
 
 STUDIES = [study for study in studies.catalogue() if not study.__module__.startswith("lab_user_")]  # of no test
-CLAIMS = [(study, claim) for study in STUDIES for claim in study.claims if claim.quick]
+CHECKS = {  # independent values and symmetries, by study
+    path.stem: import_module(f"studies.checks.{path.stem}").CHECKS
+    for path in (Path(__file__).parent / "checks").glob("*.py")
+}
+CLAIMS = [
+    (study, claim)
+    for study in STUDIES
+    for claim in (*study.claims, *CHECKS.get(study.slug.replace("-", "_"), ()))
+    if claim.quick
+]
 TRAINING = {"train_steps", "epochs"}  # parameters that are 0 where nothing is trained
 FIRST = "sparse-ot"  # `make check` runs this one; the others are only looked at there
 
@@ -147,7 +158,8 @@ def test_its_pictures_say_what_they_show(study, monkeypatch):
     if study.story is None:
         return
     story = study.story
-    assert {*story.finds} == {name for group in story.groups for name in group.pictures}
+    grouped = {name for group in story.groups for name in group.pictures}
+    assert all(study.pictures[name].finds for name in grouped)
     states = [
         study(),
         *(study(**step.change) for step in story.steps),
@@ -156,7 +168,7 @@ def test_its_pictures_say_what_they_show(study, monkeypatch):
     keys = [Store.key(made.recipe(made.load())) for made in states]
     ships = [(made, _read(key)) for made, key in zip(states, keys, strict=True) if shipped.find(key) is not None]
     assert ships
-    said = {name: [] for name in story.finds}
+    said = {name: [] for name in grouped}
     for made, result in ships:
         for name in said:
             drawn = _sweep_that_ships(made, study.pictures[name]) if study.pictures[name].along is not None else result
@@ -264,7 +276,7 @@ def test_compute_is_pure(study, result):
     traced = {n: v for n, v in made.values().items() if study.parameters()[n].traced and not isinstance(v, str)}
 
     def scalars(values):
-        output = study.compute(inputs, made.given().but(**values), numerics.pure)
+        output = study.computed(inputs, made.given().but(**values), numerics.pure)
         return {r.name: output[r.name] for r in study.results if r.headline and r.name in output and not r.dims}
 
     batch = {name: np.array([value, _neighbour(study, name)]) for name, value in traced.items()}

@@ -174,7 +174,7 @@ def test_a_job_that_ends_before_its_worker_comes(store, slurm, monkeypatch):
 
 def test_jobs_whose_time_is_over_are_asked_for_again(store, slurm, monkeypatch):
     Plan(Slow, {"power": range(1, 31)}, store=store).way(0)
-    monkeypatch.setenv("TOY_SECONDS", "0.5")
+    monkeypatch.setenv("TOY_WORK", "20")
     ended = []
 
     def report(filling):
@@ -248,7 +248,7 @@ def test_workers_without_the_lab_are_refused(store, scheduler, tmp_path):
 def test_a_scheduler_that_is_gone_is_told(store, scheduler, monkeypatch):
     process, address = scheduler
     Plan(Slow, {"power": range(1, 31)}, store=store).way(0)
-    monkeypatch.setenv("TOY_SECONDS", "0.2")
+    monkeypatch.setenv("TOY_WORK", "10")
     worker = started("distributed.cli.dask_worker", address, "--nanny", "--no-dashboard", "--nthreads", "1")
 
     def report(filling):

@@ -53,7 +53,7 @@ def test_a_killed_worker_costs_nothing(store, tmp_path):
 
 def test_stop_reaches_the_workers(store, monkeypatch):
     Plan(Slow, {"power": range(1, 31)}, store=store).way(0)  # measured here, before anything kills
-    monkeypatch.setenv("TOY_SECONDS", "0.3")
+    monkeypatch.setenv("TOY_WORK", "15")
 
     def report(filling):
         return filling.done >= 2

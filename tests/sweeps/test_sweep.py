@@ -266,7 +266,7 @@ def test_what_is_reported_is_in_the_store(store, monkeypatch):
 
 def test_two_sweeps_at_once_share_the_work(store, tmp_path, monkeypatch):
     monkeypatch.setattr(planning, "_TASK", 0.0)
-    monkeypatch.setenv("TOY_SECONDS", "0.02")
+    monkeypatch.setenv("TOY_WORK", "1")
     sweep(Slow, store=False, power=[1])  # measures
     Plan(Slow, {"power": range(1, 13)}, store=store).way(0)
     before = len(computed(tmp_path))
@@ -352,7 +352,7 @@ sweep(Slow, store=Store(sys.argv[1]), power=range(1, 31)).to_netcdf(sys.argv[2])
 
 @pytest.mark.slow
 def test_three_processes_compute_each_cell_once(store, tmp_path, monkeypatch):
-    monkeypatch.setenv("TOY_SECONDS", "0.3")
+    monkeypatch.setenv("TOY_WORK", "5")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     Plan(Slow, {"power": range(1, 31)}, store=store).way(0)  # measured once for all
     before = len(computed(tmp_path))
@@ -369,7 +369,7 @@ def test_three_processes_compute_each_cell_once(store, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_kill_and_resume(store, tmp_path, monkeypatch):
     """Killed again and again at random moments: nothing that was committed is computed again, and all agrees."""
-    monkeypatch.setenv("TOY_SECONDS", "0.1")
+    monkeypatch.setenv("TOY_WORK", "5")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     rng = np.random.default_rng(0)
     keys = Plan(Slow, {"power": range(1, 21)}, store=store).keys
@@ -387,7 +387,7 @@ def test_kill_and_resume(store, tmp_path, monkeypatch):
     swept = sweep(Slow, store=store, power=range(1, 21))
     marks = computed(tmp_path)[before:]
     assert len(marks) == 20 - len(held)
-    monkeypatch.setenv("TOY_SECONDS", "0")
+    monkeypatch.setenv("TOY_WORK", "0")
     agree(swept, sweep(Slow, store=Store(tmp_path / "other"), power=range(1, 21)), exactly=True)
 
 

@@ -2,8 +2,8 @@
 
 import json
 import os
-import time
 from collections.abc import Sequence
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -76,8 +76,11 @@ class Toy(Study):
         }
 
 
+_MUCH = bytes(10_000_000)  # some hundredths of a second of hashing
+
+
 class Slow(Toy):
-    """Not traceable; leaves a mark for each cell that was computed, and can be held at a pipe or kill its process once."""
+    """Not traceable; leaves a mark for each cell; can take long, be held at a pipe, or kill its process once."""
 
     slug = "slow"
 
@@ -93,7 +96,8 @@ class Slow(Toy):
             os.kill(os.getpid(), 9)
         if (gate := folder / f"hold-{int(p.power)}").exists():
             gate.open().close()  # a pipe: until somebody opens it to write
-        time.sleep(float(os.environ.get("TOY_SECONDS", "0")))
+        for _ in range(int(os.environ.get("TOY_WORK", "0"))):
+            sha256(_MUCH)
         return Toy.compute(inputs, p, loop, warm)
 
 

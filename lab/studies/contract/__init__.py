@@ -4,6 +4,7 @@ from .along import curve, logarithmic, measure, scrubbed, span
 from .claims import Claim, Measured, Runs, Verdict, one_run
 from .comparisons import Comparison
 from .declare import Limit, Live, Mood, Paper, Preset, Result, headlines
+from .outputs import Outputs, Run, out
 from .parameters import (
     Choice,
     DataSource,
@@ -39,6 +40,7 @@ __all__ = [
     "Measured",
     "Mood",
     "Outcome",
+    "Outputs",
     "Paper",
     "Parameter",
     "Picture",
@@ -47,6 +49,7 @@ __all__ = [
     "Real",
     "Reported",
     "Result",
+    "Run",
     "Runs",
     "Step",
     "Story",
@@ -71,6 +74,7 @@ __all__ = [
     "named",
     "one_run",
     "option",
+    "out",
     "register",
     "scrubbed",
     "span",

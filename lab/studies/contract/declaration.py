@@ -17,6 +17,7 @@ from lab.numerics.values import Values
 
 from .claims import Claim
 from .declare import Limit, Live, Paper, Preset, Result
+from .outputs import outputs_of
 from .parameters import Choice, DataSource, Parameter, Real, Switch, Whole, choices
 from .pictures import Pictures
 from .reported import Reported
@@ -58,6 +59,8 @@ class Declaration(param.Parameterized):
         super().__init_subclass__(**options)
         if "text" in vars(cls):
             cls.about, cls.mathematics = _text_beside(cls, cls.text)
+        if "compute" in vars(cls) and (outputs := outputs_of(vars(cls)["compute"])) is not None:
+            cls.results = outputs.results()
         if "results" in vars(cls):
             declared = {result.name for result in cls.results}
             cls.results += tuple(result for result in (_ITERATIONS, _CONVERGED) if result.name not in declared)

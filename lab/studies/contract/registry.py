@@ -407,5 +407,5 @@ def _studies_in(module: object) -> list[type[Study]]:
         if isinstance(item, type)
         and issubclass(item, Study)
         and item.slug
-        and item.__module__ == vars(module)["__name__"]
+        and f"{item.__module__}.".startswith(f"{vars(module)['__name__']}.")
     ]

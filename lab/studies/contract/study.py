@@ -19,6 +19,7 @@ from lab.numerics import Chunked, Loop, Reason, Remembered, Report
 
 from .clock import Clock, clocked
 from .declare import Mood, Result
+from .outputs import Outputs, Run
 from .parameters import Choice, Switch
 from .pictures import Picture
 from .recipe import Recorded
@@ -59,7 +60,7 @@ class Study(Recorded):
         return dict(data.arrays)
 
     @staticmethod
-    def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
+    def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> Any:
         """Answer the question: pure JAX when ``loop`` is ``lab.numerics.pure``.
 
         Args:
@@ -70,8 +71,8 @@ class Study(Recorded):
             warm: the ``warm`` entry of an earlier output of equal shapes, or None.
 
         Returns:
-            the variables of ``results`` by name, and where it has them ``reason`` (a ``Reason``), ``warm``, and what ``coords``
-            makes coordinates of.
+            an ``Outputs``, whose class the annotation of the method names (``-> Square``), or a ``Run`` of one
+            (``-> Run[Square]``), which also has the reason why the method ended, its iterations and a warm start.
         """
         raise TypeError("a study must define compute")
 
@@ -116,6 +117,13 @@ class Study(Recorded):
         if result.attrs.get("converged"):
             return "converged", "good"
         return str(result.attrs.get("reason", "not converged")).replace("_", " "), "warn"
+
+    @classmethod
+    def computed(cls, inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
+        """What ``compute`` returns, by name: the arrays, ``reason``, ``iterations``, ``warm`` and coordinates."""
+        made = cls.compute(inputs, p, loop, warm)
+        made = Run(made) if isinstance(made, Outputs) else made
+        return made.flat() if isinstance(made, Run) else made
 
     # ---- what a study inherits -------------------------------------------------------------------------------
 
@@ -175,7 +183,7 @@ class Study(Recorded):
             with clocked() as clock:
                 inputs = self.inputs(data)
                 p = self.given()
-                output = jax.block_until_ready(self.compute(inputs, p, loop, warm[1] if warm else None))
+                output = jax.block_until_ready(self.computed(inputs, p, loop, warm[1] if warm else None))
             clocks.append(clock)
             state = output.pop("warm", None)
             result = self.label(output, data, inputs)

@@ -1,4 +1,4 @@
-"""The pictures of sparsity-constrained transport."""
+"""Pictures of sparsity-constrained transport, each with its caption and finding."""
 
 from typing import Any
 
@@ -9,7 +9,6 @@ from lab.datasets import Data
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Study, sweeping
 
-_PIXELS = 1 << 22  # entries of the table (sources, places) from which the cells are drawn
 _RUNGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 PAPER = (("entropic", 2e-3), ("quadratic", 0.1), ("k-sparse", 1.0))  # strengths of the 1-D figure
 
@@ -38,8 +37,14 @@ def entries(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _plan(result: xr.Dataset) -> Any:
     tints: dict[str, Any] = {"a_color": _hex(result.x), "b_color": _hex(result.y)} if "transferred" in result else {}
     return draw.plan(
-        matrix(result), result.a.values, result.b.values, result.row.values, result.col.values,
-        xlabel=draw.label(result.col), ylabel=draw.label(result.row), **tints,
+        matrix(result),
+        result.a.values,
+        result.b.values,
+        result.row.values,
+        result.col.values,
+        xlabel=draw.label(result.col),
+        ylabel=draw.label(result.row),
+        **tints,
     )
 
 
@@ -67,7 +72,7 @@ def _links(result: xr.Dataset) -> Any:
     if "x_plane" in result:
         x, y = result.x_plane.values, result.y_plane.values
         tints: dict[str, Any] = {}
-        if "transferred" in result:  # the points are colours
+        if "transferred" in result:  # the points are colors
             tints = {"x_color": _hex(result.x), "y_color": _hex(result.y)}
         names = ("first principal axis", "second principal axis")
         return draw.links(x, y, i, j, mass, **sizes, xlabel=names[0], ylabel=names[1], **tints)
@@ -81,9 +86,13 @@ def _links(result: xr.Dataset) -> Any:
     return draw.plot(
         draw.segments(x[i, 0], low[i], y[j, 0], high[j], mass, who={"source": i, "target": j}),
         draw.same(draw.points(x[:, 0], low, size=_relative(result.a.values)), source=np.arange(len(x))),
-        draw.same(draw.points(y[:, 0], high, color=draw.TARGET, size=_relative(result.b.values)), target=np.arange(len(y))),
-        xlabel=draw.label("position", result.row.attrs["units"]), yticks=[(0, "source"), (1, "target")],
-        ylim=(-0.12, 1.12), height=300,
+        draw.same(
+            draw.points(y[:, 0], high, color=draw.TARGET, size=_relative(result.b.values)), target=np.arange(len(y))
+        ),
+        xlabel=draw.label("position", result.row.attrs["units"]),
+        yticks=[(0, "source"), (1, "target")],
+        ylim=(-0.12, 1.12),
+        height=300,
     )
 
 
@@ -91,77 +100,10 @@ def _relative(mass: np.ndarray) -> np.ndarray:
     return np.clip(mass / mass.mean(), 0.1, 6.0)
 
 
-def _hex(colours: xr.DataArray) -> list[str]:
-    """Points that are colours, as colours."""
-    table = np.clip(np.round(256 * colours.values), 0, 255).astype(int)
+def _hex(colors: xr.DataArray) -> list[str]:
+    """RGB points as hexadecimal colors."""
+    table = np.clip(np.round(256 * colors.values), 0, 255).astype(int)
     return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in table]
-
-
-def _has_cells(result: xr.Dataset) -> str:
-    if "x" not in result or result.sizes["axis"] != 2:
-        return "cells need points in the plane"
-    if sweeping.parameters(result)["regularizer"] == "entropic":
-        return "with entropy all sources share every place"
-    i, j, mass = entries(result)
-    squared = ((result.x.values[i] - result.y.values[j]) ** 2).sum(1)
-    if abs(mass @ squared - float(result.transport_cost)) > 1e-6 * abs(float(result.transport_cost)):
-        return "the cost of these data is not the squared distance of their points"
-    return ""
-
-
-def _cells(result: xr.Dataset) -> Any:
-    """How many sources would share a target placed there, with the mass that targets have on average."""
-    p = sweeping.parameters(result)
-    ours, theirs = ("x", "alpha", "b"), ("y", "beta", "a")
-    points, potential, mass = (result[name].values for name in (ours if p["constraint"] == "columns" else theirs))
-    both = np.concatenate([result.x.values, result.y.values])
-    low, high = both.min(0), both.max(0)
-    room = 0.08 * (high - low).max()
-    (x0, y0), (x1, y1) = low - room, high + room
-    side = int(min(192, np.sqrt(_PIXELS / len(points))))
-    height, width = (max(2, round(side * span / max(x1 - x0, y1 - y0))) for span in (y1 - y0, x1 - x0))
-    xs = x0 + (np.arange(width) + 0.5) * (x1 - x0) / width
-    ys = y0 + (np.arange(height) + 0.5) * (y1 - y0) / height
-    place = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 2)
-    score = potential[:, None] - sum((points[:, d, None] - place[None, :, d]) ** 2 for d in (0, 1))
-    quadratic = p["regularizer"] == "quadratic"
-    k = len(points) if quadratic else p["k"]
-    marks = [
-        draw.same(draw.points(*result.x.values.T, size=_relative(result.a.values)), source=np.arange(len(result.x))),
-        draw.same(
-            draw.points(*result.y.values.T, color=draw.TARGET, size=_relative(result.b.values)), target=np.arange(len(result.y))
-        ),
-    ]
-    names = [str(name) for name in result.axis.values] if result.axis.dtype.kind not in "iu" else ["x₁", "x₂"]
-    ends = {"xlim": (x0, x1), "ylim": (y0, y1), "xlabel": names[0], "ylabel": names[1]}
-    if k == 1:
-        numbers = draw.text([], [], [])
-        return draw.cells(score.argmax(0).reshape(height, width), marks=[*marks, numbers], **ends)
-    sharing = _sharing(score / p["gamma"], mass.mean(), k).reshape(height, width)
-    free = np.ones(sharing.shape, bool)
-    spots = np.clip((both - (x0, y0)) / (x1 - x0, y1 - y0) * (width, height), 0, (width - 1, height - 1)).astype(int)
-    free[spots[:, 1], spots[:, 0]] = False
-    places = [_middle((sharing == count) & free) for count in np.unique(sharing)]
-    at = np.array([(xs[j], ys[i]) for i, j in places])
-    numbers = draw.text(at[:, 0], at[:, 1], [str(count) for count in np.unique(sharing)], color=draw.INK, side="center")
-    tints = draw.colours(3 * int(sharing.max()), ordered=True, color=draw.MUTED)  # the light third
-    return draw.cells(sharing - 1, tints=tints[: int(sharing.max())], marks=[*marks, numbers], **ends)
-
-
-def _middle(region: np.ndarray) -> tuple[int, int]:
-    """The pixel of a region that is farthest from its border, where a number can be read."""
-    from scipy.ndimage import distance_transform_edt
-
-    inside = np.asarray(distance_transform_edt(np.pad(region, 1)))[1:-1, 1:-1]
-    i, j = np.unravel_index(inside.argmax(), region.shape)
-    return int(i), int(j)
-
-
-def _sharing(v: np.ndarray, b: float, k: int) -> np.ndarray:
-    """Nonzeros in the k-sparse projection of each column on the simplex of total b."""
-    top = np.sort(np.partition(v, len(v) - k, axis=0)[len(v) - k :], axis=0)[::-1]
-    rank = np.arange(1, k + 1)[:, None]
-    return (top > (np.cumsum(top, axis=0) - b) / rank).sum(0)
 
 
 # ---- along k ---------------------------------------------------------------------------------------------------
@@ -173,14 +115,14 @@ def _every_k(study: Study, data: Data) -> list[int]:
 
 
 def _current(result: xr.Dataset) -> Any:
-    """The mark of the k that is looked at."""
+    """A line at the current k."""
     p = sweeping.parameters(result)
     at = p["k"] if p["regularizer"] == "k-sparse" else int(result.k.max())
     return draw.vline(at, f"k = {p['k']}" if p["regularizer"] == "k-sparse" else p["regularizer"])
 
 
 def _counted(result: xr.Dataset) -> str:
-    return f"k, most nonzeros in a {sweeping.parameters(result)['constraint'].removesuffix('s')}"
+    return f"k, maximum nonzeros per {sweeping.parameters(result)['constraint'].removesuffix('s')}"
 
 
 def _ticks(k: np.ndarray) -> list[tuple[float, str]]:
@@ -200,7 +142,10 @@ def _value(result: xr.Dataset) -> Any:
         draw.hline(float(result.value[-1]), "quadratic"),
         draw.curve(k, result.value.values, color=draw.SOURCE, markers=True),
         _current(result),
-        xlabel=_counted(result), ylabel="optimal value", logx=True, xticks=_ticks(k),
+        xlabel=_counted(result),
+        ylabel="optimal value",
+        logx=True,
+        xticks=_ticks(k),
         ylim=(None, top + 0.12 * (top - low)),
     )
 
@@ -211,10 +156,14 @@ def _feasibility(result: xr.Dataset) -> Any:
     error = (result.row_error_l1 if columns else result.column_error_l1).values
     total, counted = float(result.a.isel(k=0).sum()), result.sizes["col" if columns else "row"]
     return draw.plot(
-        draw.curve(k, error / total, "mass missed", color=draw.WARN, markers=True),
-        draw.curve(k, result.n_ties.values / counted, "columns tied" if columns else "rows tied", markers=True),
+        draw.curve(k, error / total, "marginal error", color=draw.WARN, markers=True),
+        draw.curve(k, result.n_ties.values / counted, "tied columns" if columns else "tied rows", markers=True),
         _current(result),
-        xlabel=_counted(result), ylabel="share of all", logx=True, xticks=_ticks(k), ylim=(0, None),
+        xlabel=_counted(result),
+        ylabel="fraction",
+        logx=True,
+        xticks=_ticks(k),
+        ylim=(0, None),
     )
 
 
@@ -240,7 +189,11 @@ def _convergence(result: xr.Dataset) -> Any:
         name = f"{SOLVERS[solver]}, {form}"
         lines.append(draw.curve(steps, np.maximum(gap, LEAST_GAP), name, color=color, dash=form == "dual"))
     return draw.plot(
-        *lines, xlabel="iteration", ylabel="relative gap to the best value", logx=True, logy=True,
+        *lines,
+        xlabel="iteration",
+        ylabel="relative gap to the best value",
+        logx=True,
+        logy=True,
         ylim=(LEAST_GAP / 3, 5),
     )
 
@@ -260,7 +213,7 @@ def _routing(result: xr.Dataset) -> Any:
     gates, plan = result.gates.values, result.plan.values
     m, n = gates.shape
     ours, theirs = routed(result)
-    order = np.lexsort((-gates.max(1), gates.argmax(1)))  # tokens of one favourite expert together, the surest first
+    order = np.lexsort((-gates.max(1), gates.argmax(1)))  # grouped by preferred expert, largest gate first
     place = np.empty(m)
     place[order] = np.arange(m)
     loads = np.stack([ours.sum(0), theirs.sum(0)])
@@ -277,8 +230,15 @@ def _routing(result: xr.Dataset) -> Any:
             draw.text(at - 0.1, foot, f"{name}\n{missed.size / m:.1%}", color=color, up="bottom"),
         ]
     return draw.heatmap(
-        plan[order], None, result.col.values, xlabel=draw.label(result.col), ylabel="token, by favourite expert",
-        outline=False, equal=False, marks=marks, room=(0.36, 0.25),
+        plan[order],
+        None,
+        result.col.values,
+        xlabel=draw.label(result.col),
+        ylabel="token, by preferred expert",
+        outline=False,
+        equal=False,
+        marks=marks,
+        room=(0.36, 0.25),
     )
 
 
@@ -309,26 +269,127 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+# ---- findings --------------------------------------------------------------------------------------------------
+
+
+def _value_finding(result: xr.Dataset) -> str:
+    here = result.value.sel(k=sweeping.parameters(result)["k"], method="nearest")
+    more = float(here / result.value[-1]) - 1
+    compared = f"{more:.2%} above" if more >= 5e-5 else "equal to"
+    return f"The value at k = {int(here.k)} is {compared} the value without a limit on k"
+
+
+def _feasibility_finding(result: xr.Dataset) -> str:
+    columns = sweeping.parameters(result)["constraint"] == "columns"
+    error = (result.row_error_l1 if columns else result.column_error_l1).values / float(result.a.isel(k=0).sum())
+    k, misses = result.k.values, np.flatnonzero(error > 1e-4)
+    if not misses.size:
+        return "The plan satisfies both marginals at every k"
+    if misses[-1] + 1 == len(k):
+        return f"The L1 marginal error is {error[-1]:.1%} of the mass even at k = {k[-1]}"
+    return f"The L1 marginal error is {error[0]:.0%} of the mass at k = {k[0]} and zero from k = {k[misses[-1] + 1]}"
+
+
+def _convergence_finding(result: xr.Dataset) -> str:
+    best = float(result.value.max())
+    gaps = {
+        f"{name}, {form}": (best - float(result.value.sel(solver=solver, formulation=form))) / max(abs(best), 1e-300)
+        for form in FORMS
+        for solver, name in SOLVERS.items()
+        if (form, solver) != ("dual", "auto")
+    }
+    there = [name for name, gap in gaps.items() if gap <= LEAST_GAP]
+    if len(there) == 1:
+        left = sorted(gaps.values())[1]
+        return f"Only {there[0]} reaches the best value; the second-best solver ends {left:.0e} above it"
+    return f"{len(there)} of {len(gaps)} solvers reach the best value to {LEAST_GAP:.0e}"
+
+
+def _routing_finding(result: xr.Dataset) -> str:
+    ours, theirs = (float((~chosen.any(1)).mean()) for chosen in routed(result))
+    return f"Transport leaves {ours:.0%} of the tokens without an expert, the k largest gates {theirs:.0%}"
+
+
+def _paper_plans_finding(result: xr.Dataset) -> str:
+    linear = result.lp_plan.values.reshape(-1, *result.lp_plan.shape[-2:])[0]
+    entropic, quadratic, sparse = (int((result.plan.sel(regularizer=r, gamma=g) > 0).sum()) for r, g in PAPER)
+    k, least = sweeping.parameters(result)["k"], (linear > 1e-12).sum()
+    return f"Nonzeros: {least} (linear program), {entropic:,} (entropic), {quadratic} (quadratic), {sparse} (k = {k})"
+
+
 _ALONG_K: dict[str, Any] = {"regularizer": ("k-sparse",), "k": _every_k}
 _KEPT = ("value", "a", "b", "row_error_l1", "column_error_l1", "n_ties")
 
 PICTURES = Pictures(
-    Picture("plan", "Plan", "mass from source i to target j; on the bars, a line at what the plan really sums to", _plan),
-    Picture("links", "Links", "opacity is mass; drag the points of a cloud in the plane", _links, where=_has_plane,
-            edits=("x", "y")),
-    Picture("value", "Value against k", "from the linear program and a constant down to quadratic transport; grey: bounds",
-            _value, along=_ALONG_K, needs=("lp", *_KEPT), also=("lower", "upper")),
-    Picture("feasibility", "Marginal error against k", "the marginal that the plan misses, next to how many columns tie",
-            _feasibility, along=_ALONG_K, needs=_KEPT, also=("lp", "lower", "upper")),
-    Picture("convergence", "Convergence", "dual against semi-dual; L-BFGS, ADAM and the ladder in k", _convergence,
-            along={"formulation": FORMS, "solver": tuple(SOLVERS)}, needs=("value", "history")),
-    Picture("transfer", "Colour transfer", "each colour of the source moves to the mean of where its mass goes", _transfer,
-            needs=("transferred",), sweeps=True, share=0.7),
-    Picture("routing", "Routing", "who takes which token; bars: load of each expert; dots: tokens that no expert takes",
-            _routing, needs=("gates",)),
-    Picture("cells", "Cells", "k = 1: the targets that each source serves; k > 1: how many sources share a place", _cells,
-            where=_has_cells, edits=("x", "y")),
-    Picture("paper_plans", "Four regularizations", "the paper's 1-D figure: which plans are sparse, and at which strength",
-            _paper_plans, needs=("plan", "lp_plan"),
-            along={"regularizer": [name for name, _ in PAPER], "gamma": [gamma for _, gamma in PAPER]}),
+    Picture(
+        "plan",
+        "Plan",
+        "Squares: mass from source i to target j. Bars: prescribed marginals. Lines: row and column sums of the plan.",
+        _plan,
+    ),
+    Picture(
+        "links",
+        "Links",
+        "Opacity: mass. Drag the points of a cloud in the plane.",
+        _links,
+        where=_has_plane,
+        edits=("x", "y"),
+    ),
+    Picture(
+        "transfer",
+        "Color transfer",
+        "Each color of the source moves to the mean of the colors that receive its mass.",
+        _transfer,
+        needs=("transferred",),
+        sweeps=True,
+        share=0.7,
+    ),
+    Picture(
+        "value",
+        "Value against k",
+        "Line: optimal value. Gray: bounds known before solving. Dashed: linear program plus a constant, and quadratic "
+        "regularization.",
+        _value,
+        along=_ALONG_K,
+        needs=("lp", *_KEPT),
+        also=("lower", "upper"),
+        finds=_value_finding,
+    ),
+    Picture(
+        "feasibility",
+        "Marginal error against k",
+        "Orange: L1 error of the marginal that the plan misses, as a fraction of the mass. Blue: fraction of columns that tie.",
+        _feasibility,
+        along=_ALONG_K,
+        needs=_KEPT,
+        also=("lp", "lower", "upper"),
+        finds=_feasibility_finding,
+    ),
+    Picture(
+        "convergence",
+        "Convergence",
+        "Solid: semi-dual. Dashed: dual. The ladder is L-BFGS with k lowered step by step.",
+        _convergence,
+        along={"formulation": FORMS, "solver": tuple(SOLVERS)},
+        needs=("value", "history"),
+        finds=_convergence_finding,
+    ),
+    Picture(
+        "routing",
+        "Routing",
+        "Squares: tokens (rows) sent to experts. Bars: load of each expert. Dots: tokens without an expert. Blue: transport; "
+        "gray: the k largest gates.",
+        _routing,
+        needs=("gates",),
+        finds=_routing_finding,
+    ),
+    Picture(
+        "paper_plans",
+        "Four regularizations",
+        "The paper's 1-D figure: plans of the linear program and of three regularizers.",
+        _paper_plans,
+        needs=("plan", "lp_plan"),
+        along={"regularizer": [name for name, _ in PAPER], "gamma": [gamma for _, gamma in PAPER]},
+        finds=_paper_plans_finding,
+    ),
 )
