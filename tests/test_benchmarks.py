@@ -31,7 +31,7 @@ COMMANDS = {
     "shape_spectra": "--k 8 --repeats 1 --meshes person",
     "sliced": "--sizes 16 --dimensions 2 --directions 2 --repeats 1",
     "sparse_ot": "--sizes 16 --ks 2 --repeats 1",
-    "stability": "--share 800",
+    "stability": "--share 40",
     "sweep": "--n 16 --cells 4",
     "traffic": "--frames 2 --agents 4 --repeats 1 --roads 1",
 }
