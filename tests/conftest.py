@@ -30,27 +30,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 from jaxtyping import install_import_hook
 
-install_import_hook(
-    [
-        "lab.clustering",
-        "lab.denoise",
-        "lab.diffusion",
-        "lab.inverse",
-        "lab.numerics",
-        "lab.ode",
-        "lab.ot",
-        "lab.paths",
-        "lab.policy",
-        "lab.sampling",
-        "lab.shapes",
-        "lab.stability",
-        "lab.survival",
-        "lab.traffic",
-        "lab.tuning",
-        "lab.valuation",
-    ],
-    "beartype.beartype",
-)
+import lab
+
+install_import_hook([f"lab.{field}" for field in (*lab.FIELDS, "numerics")], "beartype.beartype")
 
 import pytest
 from spent import SLUGS, pytest_runtest_setup, pytest_runtest_teardown, pytest_terminal_summary  # noqa: F401

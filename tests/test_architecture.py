@@ -8,32 +8,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-FIELDS = (
-    "ot",
-    "paths",
-    "denoise",
-    "sampling",
-    "stability",
-    "clustering",
-    "survival",
-    "inverse",
-    "diffusion",
-    "ode",
-    "valuation",
-    "shapes",
-    "policy",
-    "traffic",
-    "tuning",
-)
+import lab
 
-# Rooms of the house from the ground up: an import leads to a lower row, or stays in its room. A new field of mathematics, or
-# a field of studies, is named here. ``lab`` is the front door: it resolves parts by name, and imports none of them.
+ROOT = Path(__file__).parent.parent
+FIELDS = lab.FIELDS
+ABOVE = (("denoise",), ("inverse", "diffusion"))  # fields that use other fields
+BELOW = ("ot", "sampling", "stability")  # fields that others use
+
+# Rooms of the house from the ground up: an import leads to a lower row, or stays in its room. ``lab`` is the front door: it
+# resolves parts by name, and imports none of them.
 FLOORS = (
     ("parts", "inputs", "words", "precision", "memory", "offline", "cards"),
     ("choices", "disk"),
@@ -42,10 +31,9 @@ FLOORS = (
     ("reach",),
     ("code",),
     ("numerics",),
-    ("watch", "ot", "sampling", "stability"),
-    ("paths", "clustering", "survival", "ode", "shapes", "valuation", "policy", "traffic", "tuning"),
-    ("denoise",),
-    ("inverse", "diffusion"),
+    ("watch", *BELOW),
+    tuple(field for field in FIELDS if field not in {*BELOW, *chain(*ABOVE)}),
+    *ABOVE,
     ("datasets",),
     ("store",),
     ("studies.draw",),

@@ -14,12 +14,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+import lab
 from lab.parts import parts
 
-FIELDS = (
-    "ot", "paths", "diffusion", "denoise", "inverse", "sampling", "stability", "ode", "clustering", "survival",
-    "shapes", "valuation", "policy", "traffic", "tuning", "numerics",
-)  # fmt: skip
+FIELDS = (*lab.FIELDS, "numerics")
 PARTS = (
     *FIELDS,
     "studies", "studies.contract", "studies.draw", "studies.vocabulary", "datasets", "sweeps", "store", "figures", "app",

@@ -205,10 +205,7 @@ def test_parts_are_listed_and_there():
         _ = lab.nothing
 
 
-@pytest.mark.parametrize(
-    "package",
-    "clustering denoise inverse numerics ot paths policy sampling shapes stability survival traffic tuning valuation".split(),
-)
+@pytest.mark.parametrize("package", sorted({*lab.FIELDS, "numerics"} - {"diffusion"}))
 def test_modules_of_a_field_are_parts_of_it(package):
     there = getattr(lab, package)
     modules = {path.stem for path in (ROOT / "lab" / package).glob("*.py")} - {"__init__"}

@@ -6,11 +6,10 @@ import pkgutil
 from collections.abc import Iterator
 from types import ModuleType
 
+import lab
+
 PARTS = {
-    "Mathematics": (
-        "ot", "paths", "diffusion", "denoise", "inverse", "sampling", "stability", "ode", "clustering", "survival",
-        "shapes", "valuation", "policy", "traffic", "tuning", "numerics",
-    ),
+    "Mathematics": (*lab.FIELDS, "numerics"),
     "Studies": ("studies", "studies.contract", "studies.draw", "studies.vocabulary", "datasets"),
     "Keeping and showing": ("sweeps", "store", "figures", "app"),
 }  # fmt: skip

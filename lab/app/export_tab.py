@@ -220,12 +220,13 @@ class ExportTab(pn.viewable.Viewer):
         command = self._command(made.name)
         study, names = self._session.study, [self.picture, *self._beside()]
         under = figures.caption(study, names, made.shown, made.name)
+        cited = buttons.copy("Copy BibTeX", study.paper.bibtex) if study.paper.title else ""
         self._notes.object = (
             "<p>The recipe is inside the file: parameters, data, versions. This computes it again and compares:</p>"
             f"<pre>lab reproduce {theme.escape(made.name)}</pre>"
             f"<p>And this makes the figure without a browser:</p><pre>{theme.escape(command)}</pre>"
             f'<div class="copies">{buttons.copy("Copy command", command)}'
-            f"{buttons.copy('Copy LaTeX with caption', under)}{buttons.copy('Copy BibTeX', study.paper.bibtex)}</div>"
+            f"{buttons.copy('Copy LaTeX with caption', under)}{cited}</div>"
         )
         self._file.offer(True)
         self._numbers.offer(True)

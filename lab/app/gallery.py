@@ -252,6 +252,8 @@ def _count(studies: int) -> str:
 
 
 def _who(study: type[Study]) -> str:
+    if not study.paper.title:
+        return ""
     authors = [name.strip() for name in study.paper.authors.replace(" and ", ", ").split(",") if name.strip()]
     who = f"{authors[0]} et al." if len(authors) > 2 else " & ".join(authors)
     return (

@@ -45,7 +45,7 @@ def recipe_html(session: Session) -> str:
             buttons.copy("Copy as Python", study.as_python()),
             buttons.copy("Copy as command", study.as_command()),
             buttons.copy("Copy link", study.as_link(), prefix="origin"),
-            buttons.copy("Copy the paper as BibTeX", study.paper.bibtex),
+            *([buttons.copy("Copy the paper as BibTeX", study.paper.bibtex)] if study.paper.title else []),
             buttons.copy("Copy recipe as JSON", json.dumps(recipe, indent=2, ensure_ascii=False)),
         ]
     )

@@ -202,10 +202,13 @@ class StudyPage(pn.viewable.Viewer):
     def _inputs(self, address: bool) -> list[Any]:
         session = self.session
         brought = [Upload(session)] if datasets.is_kind(session.study_class.kind) else []
+        data = [theme.column(DataCard(session), *brought, css=":host { gap: 8px; }")]
+        if session.study_class.kind == datasets.NO_DATA:
+            data = []
         return [
             Controls(session),
             Presets(session),
-            theme.column(DataCard(session), *brought, css=":host { gap: 8px; }"),
+            *data,
             RunState(session, address=address),
             Keep(session),
         ]

@@ -31,10 +31,11 @@ from .data import Data
 from .files import kept, pack, read, read_bytes, resolve, unpack
 from .formats import UPLOAD_LIMIT
 from .kinds import Kind, Needs, Trait, add_kind, is_kind, kind_named, one_file
-from .registry import Entry, catalogue, entry_of, load
+from .registry import NO_DATA, Entry, catalogue, entry_of, load
 from .transport_files import from_arrays
 
 __all__ = [
+    "NO_DATA",
     "UPLOAD_LIMIT",
     "Data",
     "Entry",

@@ -63,6 +63,7 @@ class Entry:
         return not needs or not kind_named(self.kind).lacks(needs, self.name, *self.facts())[0]
 
 
+NO_DATA = "none"  # the kind, and the only set, of studies that compute from their parameters alone
 _entries: dict[str, Entry] = {}
 
 
@@ -153,7 +154,8 @@ def catalogue(kind: str | None = None, needs: Needs = NOTHING) -> list[Entry]:
         >>> "bump-to-bump" in [entry.name for entry in datasets.catalogue("transport")]
         True
     """
-    return [entry for entry in _entries.values() if kind in (None, entry.kind) and entry.fits(needs)]
+    known = (entry for entry in _entries.values() if entry.kind != NO_DATA or kind == NO_DATA)
+    return [entry for entry in known if kind in (None, entry.kind) and entry.fits(needs)]
 
 
 def load(name: str, *, strict: bool = True, **options: Any) -> Data:
@@ -241,3 +243,8 @@ def _checked(entry: Entry, key: str, value: Any) -> Any:
     if not low <= value <= high:
         raise ValueError(f"{key} = {shown(value)}, but the data set {entry.name!r} allows {low} to {high}")
     return value
+
+
+@register(name=NO_DATA, title="No data", summary="For studies that compute from their parameters alone.", kind=NO_DATA)
+def _no_data() -> dict[str, Any]:
+    return {"arrays": {}}

@@ -83,6 +83,7 @@ def _shares(steps: int) -> Float[Array, " times"]:
     return placed(np.arange(steps + 1) / steps)
 
 
+@chosen
 def padded(noise: Noise, steps: Any, most: int, spacing: Spacing = "log-snr", rho: ArrayLike = 7.0) -> Array:
     """(most + 1,) times of a number of steps that may be traced: those after its last repeat that."""
     return _grid(noise, jnp.minimum(jnp.arange(most + 1) / steps, 1.0), spacing, rho)[0]

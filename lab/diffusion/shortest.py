@@ -263,6 +263,7 @@ def times(steps: int, grid: Grid = "official") -> Float[Array, " steps"]:
     return placed(host_times(steps, grid))
 
 
+@chosen
 def host_times(steps: int, grid: Grid = "official") -> np.ndarray:
     """``times``, on the host."""
     steps = whole("steps", steps, 2)
@@ -335,6 +336,7 @@ def linear(steps: int) -> Corruption:
     return Corruption(*map(placed, host_schedule("linear", steps)))
 
 
+@chosen
 def host_schedule(name: Literal["cosine", "linear"], steps: int) -> tuple[Any, Any]:
     """Signal and noise (T, 1) of a schedule that all frequencies have, on the host."""
     steps = whole("steps", steps, 1)

@@ -78,6 +78,7 @@ def denoised(
 # ---------------------------------------------------------------------------------------------------------- forward
 
 
+@chosen
 def corrupt(
     x: Float[Array, "n h w"],
     signal: Float[Array, "*k"],

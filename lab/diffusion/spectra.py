@@ -19,7 +19,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from lab.choices import check_choice
+from lab.choices import check_choice, chosen
 from lab.numerics.arguments import real
 from lab.numerics.differentiation import at_root
 from lab.numerics.jit import jit
@@ -35,6 +35,7 @@ _GRID, _GOLDEN = 241, 60
 # ------------------------------------------------------------------------------------------------------------ bases
 
 
+@chosen
 def coefficients(images: Float[Array, "n h w"], basis: Basis = "fft") -> Float[Array, "n k"]:
     """Rows of real coefficients, k = h w; norms are kept.
 
@@ -47,6 +48,7 @@ def coefficients(images: Float[Array, "n h w"], basis: Basis = "fft") -> Float[A
     return _coefficients(images, basis)
 
 
+@chosen
 def composed(rows: Float[Array, "n k"], shape: tuple[int, int], basis: Basis = "fft") -> Float[Array, "n h w"]:
     """The images that have these coefficients.
 
@@ -93,6 +95,7 @@ def _check(basis: Basis, shape: tuple[int, ...]) -> None:
             raise ValueError(f"the columns of the basis are not orthonormal, by {off:.2g}: take those of np.linalg.qr")
 
 
+@chosen
 def radii(shape: tuple[int, int], basis: Basis = "fft") -> ArrayLike:
     r"""(k,) |f| of each coefficient, in periods over a square image; over a side of $\sqrt{h w}$ where it is none.
 
@@ -121,6 +124,7 @@ def principal(rows: Float[Array, "n k"]) -> Float[Array, "k e"]:
 # ---------------------------------------------------------------------------------------------------------- spectra
 
 
+@chosen
 def spectrum(images: Float[Array, "n h w"], *, basis: Basis = "fft", center: bool = False) -> Float[Array, "*k"]:
     r"""The power spectrum of images, $D_k = \mathrm{mean}_i |F x_i|_k^2$, F orthonormal.
 
@@ -194,6 +198,7 @@ def even(power: Array) -> None:
         raise ValueError("the spectrum differs between f and -f, which no real image's does: take the mean of both")
 
 
+@chosen
 def power_law(
     shape: tuple[int, int], c1: ArrayLike = 1.59, c2: ArrayLike = 0.0086, m: ArrayLike = 2.0, basis: Basis = "fft"
 ) -> Float[Array, "h w"]:
@@ -267,6 +272,7 @@ def _fit(power: Array, radius: Array) -> PowerLaw:
     return PowerLaw(jnp.exp(level), jnp.exp(knee), -slope, error)
 
 
+@chosen
 def gaussian_images(
     power: Float[Array, "h w"], fresh: Float[Array, "n h w"], basis: Basis = "fft"
 ) -> Float[Array, "n h w"]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from lab.datasets import NO_DATA
 from lab.inputs import shown
 from lab.studies.contract import as_text
 from lab.studies.contract.parameters import DataSource
@@ -188,7 +189,9 @@ def caption(study: "Study", names: Sequence[str], result: "xr.Dataset", file: st
         if not isinstance(parameters[name], DataSource)
     ]
     origin = str(result.attrs.get("data_title", "")) or (study.data if isinstance(study.data, str) else study.data.name)
-    made = f"{study.title} ({study.paper.short}); data: {origin}; {', '.join(values) or 'default values'}."
+    paper = f" ({study.paper.short})" if study.paper.title else ""
+    data = "" if study.kind == NO_DATA else f"data: {origin}; "
+    made = f"{study.title}{paper}; {data}{', '.join(values) or 'default values'}."
     ended, mood = study.ended(result)
     if mood == "warn":
         made += f" Status: {ended}." if result.attrs.get("converged") else f" The run did not converge ({ended})."

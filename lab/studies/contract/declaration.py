@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import param
 
 from lab import datasets
-from lab.datasets import Data, Needs
+from lab.datasets import NO_DATA, Data, Needs
 from lab.inputs import listed, shown
 from lab.numerics import Reason
 from lab.numerics.values import Values
@@ -34,12 +34,12 @@ class Declaration(param.Parameterized):
     slug: ClassVar[str] = ""
     title: ClassVar[str] = ""
     field: ClassVar[str] = ""
-    paper: ClassVar[Paper]
+    paper: ClassVar[Paper] = Paper()
     text: ClassVar[str] = ""
     about: ClassVar[str] = ""
     mathematics: ClassVar[str] = ""
     version: ClassVar[int] = 1
-    kind: ClassVar[str] = ""
+    kind: ClassVar[str] = NO_DATA
     needs: ClassVar[Needs] = Needs()
     results: ClassVar[tuple[Result, ...]] = ()
     dims: ClassVar[Mapping[str, tuple[str, str]]] = {}
@@ -52,13 +52,15 @@ class Declaration(param.Parameterized):
     ends: ClassVar[Mapping[Reason, str]] = {}
     data_options: ClassVar[tuple[str, ...]] = ("seed",)
 
-    data = DataSource(doc="a named data set, or the path of a file of yours")
+    data = DataSource(NO_DATA, doc="no data: this study computes from its parameters alone")
     seed = Whole(0, bounds=(0, 2**31 - 1), soft=(0, 20), group="more", traced=False, doc="seed of all that is random")
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
         if "text" in vars(cls):
             cls.about, cls.mathematics = _text_beside(cls, cls.text)
+        elif "slug" in vars(cls) and not cls.about and cls.__doc__:
+            cls.about = " ".join(cls.__doc__.split())
         if "compute" in vars(cls) and (outputs := outputs_of(vars(cls)["compute"])) is not None:
             cls.results = outputs.results()
         if "results" in vars(cls):

@@ -15,25 +15,27 @@ type Mood = Literal["good", "warn", ""]
 
 
 class Paper(NamedTuple):
-    """The paper that a study stands for."""
+    """The paper that a study reproduces; a study without one has ``Paper()``, whose texts are empty."""
 
-    authors: str
-    title: str
-    venue: str
-    year: int
+    authors: str = ""
+    title: str = ""
+    venue: str = ""
+    year: int = 0
     url: str = ""
 
     @property
     def short(self) -> str:
-        return f"{self.authors} · {self.venue} {self.year}"
+        return f"{self.authors} · {self.venue} {self.year}" if self.title else ""
 
     @property
     def citation(self) -> str:
-        return f"{self.authors}, {self.title}, {self.venue} {self.year}"
+        return f"{self.authors}, {self.title}, {self.venue} {self.year}" if self.title else ""
 
     @property
     def bibtex(self) -> str:
-        """An entry for a bibliography, with the family names of the authors."""
+        """An entry for a bibliography, with the family names of the authors; "" without a paper."""
+        if not self.title:
+            return ""
         names = [name.strip() for name in self.authors.replace(" and ", ", ").split(",") if name.strip()]
         words = re.findall(r"[a-z0-9]+", _plain(self.title))
         word = next((word for word in words if len(word) > 3), words[0] if words else "paper")

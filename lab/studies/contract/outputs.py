@@ -89,7 +89,7 @@ class Run[T: Outputs](NamedTuple):
         reason: why the run ended, a ``lab.numerics.Reason``; converged for direct computations.
         iterations: of an iterative method.
         warm: the state from which a run with neighboring parameters may start.
-        coords: values of coordinates that depend on the run, by name; ``Study.coords`` labels them.
+        coords: values along dimensions, by the name of the dimension; ``Study.coords`` may label them.
     """
 
     outputs: T

@@ -92,7 +92,7 @@ class Recorded(Declaration):
         """Of a result: the recipe, whole and in parts."""
         recipe = self.recipe(data)
         return {
-            "title": f"{self.title}: {data.title}",
+            "title": self.title if self.kind == datasets.NO_DATA else f"{self.title}: {data.title}",
             "study": self.slug,
             "study_version": self.version,
             "paper": self.paper.short,

@@ -285,8 +285,6 @@ def flaw(study: type[Study]) -> str:
             return f"it has no {attribute}"
         if not isinstance(getattr(study, attribute), str):
             return f"its {attribute} is no text"
-    if not hasattr(study, "paper"):
-        return "it has no paper"
     if not isinstance(study.paper, Paper):
         return "its paper is no Paper(authors, title, venue, year)"
     for name, kind in Paper.__annotations__.items():

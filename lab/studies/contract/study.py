@@ -38,10 +38,11 @@ class Study(Recorded):
     Attributes:
         slug: its name on every face, lower case with hyphens.
         version: raised when the same parameters give other results than before.
-        kind: the kind of data it takes.
+        paper: the paper that it reproduces, if there is one.
+        kind: the kind of data it takes; without one it computes from its parameters alone.
         needs: what it needs of them beyond what all data of the kind have: ``Needs("classes", d=2)``.
         text: the Markdown file beside the study that says ``about`` and ``mathematics`` under headings of these names.
-        about: three sentences: what it is, what to move, what to look for.
+        about: three sentences: what it is, what to move, what to look for; the docstring of the class unless it is set.
         mathematics: Markdown with LaTeX between dollars.
         results: the variables of a result.
         dims: for each dimension a label and a unit.
@@ -265,6 +266,8 @@ class Study(Recorded):
             attrs = {"long_name": declared.label, "units": declared.unit, "description": declared.doc}
             variables[declared.name] = (declared.dims, values, attrs)
         coords = dict(self.coords(data, inputs, p, output))
+        dims = {dim for declared in variables.values() for dim in declared[0]}
+        coords = {name: (name, np.asarray(output[name])) for name in output if name in dims - coords.keys()} | coords
         if unknown := [name for name in output if name not in variables and name not in coords and name != "converged"]:
             raise ValueError(
                 f"compute of {self.slug} returned {', '.join(unknown)}, which neither results nor coords have: declare a "
