@@ -80,8 +80,8 @@ for name, block in {blocks!r}:
             from lab.studies.contract import verify
 
             study = there["Coin"]
-            assert study(before=10.0).run().attrs["converged"]
-            study.pictures.belief(study().run())
+            assert study(prior=10.0).run().attrs["converged"]
+            study.pictures.posterior(study().run())
             assert all(verdict.holds for verdict in verify(study))
     except Exception:
         sys.exit(name + ": " + traceback.format_exc())

@@ -23,7 +23,7 @@ def identity(study: type[Study]) -> str:
     """
     default = study()
     values = default.values()
-    data = values.pop("data")
+    data = values.pop("data", default.data)
     if not isinstance(data, str) or datasets.entry_of(data) is None:  # a file may change under its name
         data = default.load().sha256
     what = [study.slug, study.version, values, data, versions(), device(), _dtype(), _our_code(), *_code_of(study)]

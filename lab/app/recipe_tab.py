@@ -7,6 +7,7 @@ from typing import Any
 import panel as pn
 import xarray as xr
 
+from lab import datasets
 from lab.studies import Study
 
 from . import buttons, theme
@@ -84,9 +85,10 @@ def tables(study: Study, result: xr.Dataset) -> str:
         ("device", theme.escape(recipe["device"])),
         ("versions", theme.escape(", ".join(f"{name} {number}" for name, number in recipe["versions"].items()))),
     ]
+    about_data = "" if study.kind == datasets.NO_DATA else f"<div><h3>Data</h3>{_table(data)}</div>"
     return (
         f"<h3>Parameters</h3>{_table(parameters)}"
-        f'<div class="two"><div><h3>Data</h3>{_table(data)}</div><div><h3>Run</h3>{_table(run)}</div></div>'
+        f'<div class="two">{about_data}<div><h3>Run</h3>{_table(run)}</div></div>'
     )
 
 

@@ -245,6 +245,6 @@ def _checked(entry: Entry, key: str, value: Any) -> Any:
     return value
 
 
-@register(name=NO_DATA, title="No data", summary="For studies that compute from their parameters alone.", kind=NO_DATA)
+@register(name=NO_DATA, title="", summary="For studies that compute from their parameters alone.", kind=NO_DATA)
 def _no_data() -> dict[str, Any]:
     return {"arrays": {}}

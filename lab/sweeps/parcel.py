@@ -33,7 +33,7 @@ class Packed(NamedTuple):
         file = (Path(origin).name, Path(origin).read_text()) if loaded else None  # type: ignore[arg-type]
         wide = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
         values = study.values()
-        if isinstance(values["data"], str) and (path := Path(values["data"]).expanduser()).exists():
+        if isinstance(values.get("data"), str) and (path := Path(values["data"]).expanduser()).exists():
             values["data"] = str(path.resolve())
         return cls(kind.slug if file else kind, file, values, wide)
 

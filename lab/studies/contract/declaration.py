@@ -73,7 +73,7 @@ class Declaration(param.Parameterized):
     def __init__(self, **values: Any):
         known = self.parameters()
         for name in values:
-            if name not in known:
+            if name not in known and name != "data":
                 close = get_close_matches(name[:80], known, n=1)
                 hint = f"did you mean {close[0]}?" if close else f"its parameters are {listed(known)}"
                 raise ValueError(f"{self.slug} has no parameter {shown(name)}; {hint}")
@@ -85,9 +85,10 @@ class Declaration(param.Parameterized):
 
     @classmethod
     def parameters(cls) -> dict[str, Parameter]:
-        """The declared parameters in order: the data first, then the study's own, those of shared parts, ``seed`` last."""
+        """The declared parameters: the data if it takes any, then its own, those of shared parts, and ``seed``."""
         own = {name: p for name, p in cls.param.objects("existing").items() if isinstance(p, _KINDS)}
-        first = {"data": own.pop("data")}
+        data = own.pop("data")
+        first = {} if cls.kind == NO_DATA else {"data": data}
         last = {"seed": own.pop("seed")}
         parts = {name: p for name, p in own.items() if p.owner is not None and not p.owner.slug}
         return first | {name: p for name, p in own.items() if name not in parts} | parts | last

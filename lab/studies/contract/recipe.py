@@ -65,6 +65,8 @@ class Recorded(Declaration):
         if recipe.get("study") != cls.slug:
             raise ValueError(f"the recipe is of the study {shown(recipe.get('study'))}, not of {cls.slug}")
         origin, parameters = recipe.get("data"), recipe.get("parameters")
+        if cls.kind == datasets.NO_DATA and isinstance(parameters, Mapping):
+            parameters = {"data": datasets.NO_DATA, **parameters}
         if not (
             isinstance(origin, Mapping) and isinstance(parameters, Mapping) and isinstance(origin.get("sha256"), str)
         ):
