@@ -7,6 +7,7 @@ import shlex
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
+from typing import get_type_hints
 from urllib.parse import parse_qsl, urlsplit
 
 import holoviews as hv
@@ -21,6 +22,7 @@ from lab.cli import commands, told
 from lab.store import Key, Store, shipped, unpack
 from lab.studies import Choice, Claim, Picture, Real, Study, Whole, bounds_of
 from lab.studies.contract import curve, reported
+from lab.studies.contract.outputs import OF_RUNS, outputs_of
 from lab.studies.contract.registry import flaw
 from lab.studies.contract.verify import judge
 
@@ -37,6 +39,9 @@ CLAIMS = [
 ]
 TRAINING = {"train_steps", "epochs"}  # parameters that are 0 where nothing is trained
 FIRST = "sparse-ot"  # `make check` runs this one; the others are only looked at there
+
+
+MOST = {"pictures": 8, "presets": 6, "claims": 12}  # of a study in the typed form; negative findings are not counted
 
 
 def _marked(study: type[Study]) -> list[pytest.MarkDecorator]:
@@ -417,6 +422,20 @@ def _trains(study: type[Study], claim: Claim) -> bool:
     return any(
         getattr(made, name) and not made.idle(name) for made in asked for name in TRAINING & {*study.parameters()}
     )
+
+
+def test_a_typed_study_keeps_to_what_makes_the_argument(study):
+    if study.__module__.endswith(".study"):
+        claims = [claim for claim in study.claims if claim.should_hold]
+        counts = {"pictures": len(study.pictures), "presets": len(study.presets), "claims": len(claims)}
+        assert {name: number for name, number in counts.items() if number > MOST[name]} == {}
+
+
+def test_outputs_have_their_annotated_types(study, result):
+    experiment = outputs_of(study.compute)
+    for name, annotation in (get_type_hints(experiment) if experiment else {}).items():
+        if name in result and name not in OF_RUNS:
+            assert isinstance(jax.numpy.asarray(result[name].values), annotation), name
 
 
 def _identity(claim: Claim) -> bool:

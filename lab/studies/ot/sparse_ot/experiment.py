@@ -108,7 +108,7 @@ class Experiment(Outputs):
     source_image: UInt8[Array, "source_height source_width channel"] | None = out(
         "source picture", "the source photograph", absent=_NO_PICTURES
     )
-    transferred: Float[Array, "source_height source_width channel"] | None = out(
+    transferred: UInt8[Array, "source_height source_width channel"] | None = out(
         "source picture in the target's colors",
         "each color moved to the mean of the colors that receive its mass",
         absent=_NO_PICTURES,
