@@ -138,7 +138,7 @@ along_k = study.picture_result(pictures.value)
 pictures.value(along_k)
 
 # %% [markdown]
-# The L1 row-marginal error of the $k$-sparse plan (orange, as a fraction of the mass) falls to zero as $k$ grows.
+# The L1 row-marginal error of the $k$-sparse plan (red, as a fraction of the mass) falls to zero as $k$ grows.
 
 # %%
 pictures.feasibility(along_k)

@@ -358,7 +358,7 @@ PICTURES = Pictures(
     Picture(
         "feasibility",
         "Marginal error against k",
-        "Orange: L1 error of the marginal that the plan misses, as a fraction of the mass. Blue: fraction of columns that tie.",
+        "Red: L1 error of the marginal that the plan misses, as a fraction of the mass. Blue: fraction of columns that tie.",
         _feasibility,
         along=_ALONG_K,
         needs=_KEPT,
