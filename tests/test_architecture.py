@@ -79,7 +79,6 @@ NAMED = {("cli", "sparse-ot")}  # the example of ``lab --help``
 INSIDE: set[str] = set()
 UNTYPED = {
     "diffusion-mbir",
-    "diverse-subset",
     "dpm-ot",
     "dpp-least-squares",
     "flair",

@@ -95,9 +95,9 @@ def test_classes_are_counted():
 def test_bad_input_is_told_in_a_sentence():
     for data, values, words in (
         (mine(X[:1]), {"k": 1}, "mine has n = 1 samples, but 2 to 20,000 are taken here"),
-        (mine(np.ones((5, 2))), {"k": 1}, "5 rows, all the same"),
+        (mine(np.ones((5, 2))), {"k": 1}, "5 rows, all equal"),
         (mine(np.r_[np.zeros((9, 2)), np.ones((1, 2))]), {"k": 1}, "more than half of the pairs of rows"),
-        (mine(), {"k": 41}, "it must be a whole number from 1 to 40, the number of different rows"),
+        (mine(), {"k": 41}, "it must be a whole number from 1 to 40, the number of distinct rows"),
         (mine(np.full((5, 2), np.nan)), {}, "x in mine is nan"),
         (mine(np.r_[X, X]), {"k": 41}, "from 1 to 40"),
         (mine(), MINE | {"length": 100.0, "k": 35}, "the kernel has rank"),
