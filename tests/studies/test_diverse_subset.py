@@ -100,7 +100,7 @@ def test_bad_input_is_told_in_a_sentence():
         (mine(), {"k": 41}, "it must be a whole number from 1 to 40, the number of distinct rows"),
         (mine(np.full((5, 2), np.nan)), {}, "x in mine is nan"),
         (mine(np.r_[X, X]), {"k": 41}, "from 1 to 40"),
-        (mine(), MINE | {"length": 100.0, "k": 35}, "the kernel has rank"),
+        (mine(), MINE | {"length": 100.0, "k": 35}, "the kernel has numerical rank"),
         (
             mine(np.zeros((20_001, 1))),
             {},
