@@ -125,7 +125,7 @@ def until_a_quarter(filling):
 
 
 part = lab.sweep(colours, **hundreds, store=store, report=until_a_quarter, keep=["value", "row_error_l1", "nnz"])
-int((part.error == "").sum()), part.error.size
+int((part.cell_error == "").sum()), part.cell_error.size
 
 # %% [markdown]
 # Asked for again, it goes on from there. A third time it costs only reading, and gives the same numbers to the last bit.
@@ -137,7 +137,7 @@ again = lab.sweep(colours, **hundreds, store=store, keep=["value", "row_error_l1
 took = time.perf_counter() - began
 assert whole.sizes == again.sizes == {"k": 4, "gamma": 13, "seed": 5}
 assert whole.identical(again)
-assert (part.value.values == whole.value.values)[part.error.values == ""].all()
+assert (part.value.values == whole.value.values)[part.cell_error.values == ""].all()
 print(f"{whole.value.size} cells again in {took:.1f} s")
 
 # %% [markdown]

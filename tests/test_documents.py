@@ -76,6 +76,10 @@ for name, block in {blocks!r}:
     there = {{"__name__": "__main__"}}
     try:
         exec(compile(block, name, "exec"), there)
+        if "class Heron" in block:
+            found = there["Heron"](a=10.0).run()
+            assert abs(float(found.root) - 10**0.5) < 1e-12
+            assert found.sizes["iteration"] == int(found.iterations)
         if "class Coin" in block:
             from lab.studies.contract import verify
 

@@ -79,7 +79,7 @@ class Gallery(pn.viewable.Viewer):
         grid = theme.column(*(card.pane for card in self._order), css=_CSS, css_classes=["grid"])
         head = theme.html(
             "<h1>Play with the mathematics until it is understood.</h1>"
-            f'<p class="lead">{_count(len(self._studies))}, each from one paper: move a parameter, see what happens, '
+            f'<p class="lead">{_count(len(self._studies))}: move a parameter, see what happens, '
             "take the figure along.</p>",
             _CSS,
         )

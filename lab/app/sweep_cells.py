@@ -106,10 +106,12 @@ class SweepCells:
     # ---- all -----------------------------------------------------------------------------------------------------
 
     def dataset(self) -> xr.Dataset:
-        """The numbers over the grid, with the variable ``error``."""
+        """The numbers over the grid, with the variable ``cell_error``."""
         grid, parameters = self.plan.grid, self.plan.study.parameters()
         shape = tuple(len(values) for values in grid.values())
         data = {name: (tuple(grid), column.reshape(shape)) for name, column in self.numbers.items()}
         coords = {name: sweeping.coordinate(name, parameters[name], values) for name, values in grid.items()}
         swept = json.dumps({name: sweeping.names(values) for name, values in grid.items()})
-        return xr.Dataset(data | {"error": (tuple(grid), self.errors.reshape(shape))}, coords, {"swept": swept})
+        return xr.Dataset(
+            data | {sweeping.CELL_ERROR: (tuple(grid), self.errors.reshape(shape))}, coords, {"swept": swept}
+        )

@@ -90,7 +90,7 @@ def _fetched(
 
 def figure(name: str, words: list[str]) -> int:
     slug, _, picture_name = name.rpartition(":")
-    if not slug:
+    if not slug and not {"-h", "--help"} & {*words}:
         listed = ", ".join(p.name for p in studies.find(name).pictures)
         raise Refusal(f"name the picture: lab figure {name}:PICTURE, where PICTURE is one of {listed}, or several: a,b")
 
@@ -117,7 +117,7 @@ def figure(name: str, words: list[str]) -> int:
             "--camera", metavar="AZIMUTH,ELEVATION", help="of a picture that turns: degrees, as --camera=-30,20"
         )
 
-    study, options = _study("figure", slug, words, options_of)
+    study, options = _study("figure", slug or name, words, options_of)
     target = target_of(options.output, FORMATS)
     if target is None:
         raise Refusal("say where the figure goes: -o FILE.pdf, .svg, .png, .eps or .pgf")
@@ -228,8 +228,8 @@ def _cell_run(kept: xr.Dataset, study: Study, cell: Mapping[str, Any], source: s
 
     swept = json.loads(kept.attrs["swept"])
     here = kept.isel({name: swept[name].index(value) for name, value in cell.items()})
-    if "error" in here and here["error"].item():
-        raise Refusal(f"the cell {sweeping.cell_text(cell)} of {source} is empty: {here['error'].item()}")
+    if sweeping.CELL_ERROR in here and here[sweeping.CELL_ERROR].item():
+        raise Refusal(f"the cell {sweeping.cell_text(cell)} of {source} is empty: {here[sweeping.CELL_ERROR].item()}")
     result, computed = _fetched(Store(), study, study.recipe(), report)
     _clear_line()
     if computed:
@@ -444,7 +444,10 @@ def _print_scalars(study: Study, result: xr.Dataset) -> None:
         for declared in study.results
         if declared.headline and declared.name in result and not declared.dims and declared.name != "converged"
     ]
-    rows.append(("ended", study.ended(result)[0], ""))
+    ended, mood = study.ended(result)
+    if "iterations" in result or mood == "warn":
+        steps = f" after {int(result.iterations):,} iterations" if "iterations" in result else ""
+        rows.append(("ended", f"{ended}{steps}", ""))
     times = _times(result.attrs["run_seconds"], result.attrs["compile_seconds"])
     print_table((study.title, result.attrs["data_title"], ""), [*rows, ("time", times, "")])
 

@@ -15,7 +15,7 @@ from lab.home import start
 from lab.inputs import shown
 from lab.store import Store
 from lab.studies import kind_of
-from lab.studies.contract import option
+from lab.studies.contract import option, sweeping
 from lab.watch import interruptible
 
 from .commands import _output_option, presets_told
@@ -77,7 +77,7 @@ def sweep(name: str, words: list[str]) -> int:
                 raise
             print(problem)
             return 130
-    empty = int((result["error"] != "").sum()) if "error" in result else 0
+    empty = int((result[sweeping.CELL_ERROR] != "").sum()) if sweeping.CELL_ERROR in result else 0
     if stopped():
         there = len(store.held(plan.keys))
         print(f"stopped: {there:,} of {plan.cells:,} cells are kept; the same command goes on from there")

@@ -11,6 +11,7 @@ import xarray as xr
 from lab.choices import chosen
 from lab.numerics.statistics import student
 from lab.studies import Picture, Study, Whole, draw
+from lab.studies.contract import sweeping
 from lab.studies.draw.look import current, dress
 
 MEAN = "mean"
@@ -89,7 +90,7 @@ def draw_view(
     """The picture: a heat map with a box for each cell, or curves with bands.
 
     Args:
-        result: of a sweep; its variable ``error`` (text for each cell, "" where there is none) tells the cells that
+        result: of a sweep; its variable ``cell_error`` (text for each cell, "" where there is none) tells the cells that
             failed from those that were never computed.
         chosen: a cell to frame in a map, as the values of its parameters.
     """
@@ -208,9 +209,9 @@ def _ends(finite: np.ndarray) -> tuple[float, float]:
 
 def _errors(result: xr.Dataset, view: View, dims: list[str], over: list[str], table: np.ndarray) -> np.ndarray:
     """For each cell of the table why it is empty, "" where it has a number."""
-    if "error" not in result:
+    if sweeping.CELL_ERROR not in result:
         return np.where(np.isnan(table), "the result is not a number", "").astype(object)
-    texts = _at(result["error"], view).transpose(*dims, *over).values.reshape(*table.shape, -1)
+    texts = _at(result[sweeping.CELL_ERROR], view).transpose(*dims, *over).values.reshape(*table.shape, -1)
     joined = np.array([next((text for text in cell if text), "") for cell in texts.reshape(table.size, -1)], object)
     joined = joined.reshape(table.shape)
     return np.where(np.isnan(table) & (joined == ""), "the result is not a number", joined)

@@ -173,7 +173,9 @@ type Report = Callable[[Progress], bool | None]
 class Loop(Protocol):
     """What a study's ``compute`` receives: ``pure`` or a ``Chunked``."""
 
-    def __call__(self, method: Method, problem: Tree, state: Tree = None, *, max_iterations: int) -> Run: ...
+    def __call__(
+        self, method: Method, problem: Tree, state: Tree = None, *, max_iterations: int | None = None
+    ) -> Run: ...
 
 
 def _advance(
@@ -206,7 +208,16 @@ def _advance(
     return loop(keep_going, body, (state, jnp.int32(0), jnp.asarray(reason, jnp.int32), buffers))
 
 
-def pure(method: Method, problem: Tree, state: Tree = None, *, max_iterations: int) -> Run:
+def _limit(max_iterations: int | None) -> int:
+    if max_iterations is None:
+        raise ValueError(
+            "loop(method, problem) has no max_iterations: give the maximum number of iterations, as in loop(method, problem, "
+            "max_iterations=1000)"
+        )
+    return max_iterations
+
+
+def pure(method: Method, problem: Tree, state: Tree = None, *, max_iterations: int | None = None) -> Run:
     r"""Run a method to its end in one ``lax.while_loop``.
 
     $$ s_0 = \mathrm{init}(p), \qquad s_{t+1} = \mathrm{step}(p, s_t) \quad \text{until} \quad \mathrm{done}(p, s_t) $$
@@ -237,6 +248,7 @@ def pure(method: Method, problem: Tree, state: Tree = None, *, max_iterations: i
         >>> float(run.state), int(run.iterations), Reason(int(run.reason)).name  # 1/16
         (0.0625, 4, 'CONVERGED')
     """
+    max_iterations = _limit(max_iterations)
     numbers, rest = _split(problem)
     return _pure(method, rest, max_iterations, numbers, _arrays(state))
 
@@ -408,7 +420,8 @@ class Chunked:
         """From now on the first call returns what the first call returned, and so on; the one that paused goes on."""
         self._calls, self.pause, self.paused = 0, None, False
 
-    def __call__(self, method: Method, problem: Tree, state: Tree = None, *, max_iterations: int) -> Run:
+    def __call__(self, method: Method, problem: Tree, state: Tree = None, *, max_iterations: int | None = None) -> Run:
+        max_iterations = _limit(max_iterations)
         call, self._calls = self._calls, self._calls + 1
         if call < len(self._runs):
             before = self._runs[call]

@@ -427,7 +427,11 @@ class _Running:
             texts = np.full(plan.cells, "", object)
             texts[list(errors)] = list(errors.values())
             shape = [len(values) for values in plan.grid.values()]
-            merged["error"] = (tuple(plan.grid), texts.reshape(shape), {"long_name": "why the cell is empty"})
+            merged[sweeping.CELL_ERROR] = (
+                tuple(plan.grid),
+                texts.reshape(shape),
+                {"long_name": "why the cell is empty"},
+            )
         merged.attrs = unpack(packed, 0).attrs | plan.study.attributes(plan.study.load())
         if "data" in plan.grid:  # the recipe is that of the first, as for every swept parameter
             every = [plan.study.but(data=value).load() for value in plan.grid["data"]]

@@ -210,7 +210,7 @@ def test_stop_keeps_what_there_is_and_run_goes_on_from_there():
 def test_cells_that_fail_say_why_and_can_be_tried_again():
     tab = _run(_tab(opened(Gradual), gamma="1,2", fail="false,true"))
     assert tab.wrong == ""
-    errors = tab.cells.dataset().error
+    errors = tab.cells.dataset().cell_error
     assert (errors.sel(fail=False) == "").all()
     assert all("broken on purpose" in text for text in errors.sel(fail=True).values)
     np.testing.assert_allclose(tab.cells.dataset().total.sel(fail=False), [1, 2], rtol=1e-5)
@@ -241,7 +241,7 @@ def test_the_plan_follows_the_page_but_not_what_is_swept():
 
 def _table(numbers, errors=None, **grid):
     errors = np.full(np.shape(numbers), "", object) if errors is None else errors
-    data = {"root": (tuple(grid), np.asarray(numbers, float)), "error": (tuple(grid), errors)}
+    data = {"root": (tuple(grid), np.asarray(numbers, float)), "cell_error": (tuple(grid), errors)}
     return xr.Dataset(data, coords=grid)
 
 

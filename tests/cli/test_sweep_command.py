@@ -67,7 +67,7 @@ def test_failed_cells(capsys, tmp_path):
     assert main(["sweep", "toy", "--spoiled", "false,true", "-o", str(target)]) == 1
     assert "1 of 2 cells are empty: the variable error says why." in capsys.readouterr().out
     with xr.open_dataset(target, engine="h5netcdf") as kept:
-        assert kept.error.values.tolist() == ["", "ArithmeticError: this cell is spoiled"]
+        assert kept.cell_error.values.tolist() == ["", "ArithmeticError: this cell is spoiled"]
     assert main(["sweep", "toy", "--spoiled", "false,true", "--dry-run"]) == 0
     assert "2 of them held" in capsys.readouterr().out
     assert main(["sweep", "toy", "--spoiled", "false,true", "--dry-run", "--retry-failed"]) == 0

@@ -10,11 +10,13 @@ import pytest
 from jaxtyping import Array, Bool, Float, Int
 
 import lab
-from lab import app, datasets, figures, studies
+from lab import app, datasets, figures, numerics, studies
 from lab.cli import main
 from lab.numerics import Reason
-from lab.studies import Outputs, Real, Run, Study, out
+from lab.studies import Outputs, Picture, Pictures, Real, Run, Study, draw, out
+from lab.studies.contract import sweeping
 from lab.studies.contract.outputs import outputs_of
+from lab.studies.contract.registry import flaw
 
 GUIDE = Path(__file__).parents[2] / "docs/how-to/own-study.md"
 
@@ -162,3 +164,49 @@ def _parts(page):
     yield page
     for each in getattr(page, "objects", ()):
         yield from _parts(each)
+
+
+def test_a_finding_with_an_unknown_number_is_refused():
+    misspelt = Picture(
+        "x", "X", "Line: x.", lambda r: draw.plot(draw.curve(r.point, r.x)), finds="The sum is {totl:.2f}"
+    )
+    wrong = type("Wrong", (Halves,), {"slug": "wrong", "__doc__": "Wrong.", "pictures": Pictures(misspelt)})
+    assert flaw(wrong) == (
+        "the finding of its picture x has {totl}, which is none of its numbers: they are converged, count, iterations, total"
+    )
+
+
+def test_an_output_with_the_name_of_a_method_of_xarray_is_named_where_it_is_drawn():
+    class Middle(Outputs):
+        median: Float[Array, " point"] = out("median", "of the points")
+
+    class Named(Study):
+        """Draw an output whose name xarray has."""
+
+        slug, title, field = "named", "Named", "Tests"
+        compute = staticmethod(lambda inputs, p, loop, warm=None: Middle(median=jnp.arange(3.0)))
+        results = Middle.results()
+        pictures = Pictures(Picture("m", "M", "Line: m.", lambda r: draw.plot(draw.curve(r.point, r.median[:1]))))
+
+    with pytest.raises(
+        ValueError, match=r'picture m can.t be drawn: result.median is a method of xarray, write result\["median"\]'
+    ):
+        Named.pictures.m(Named().run())
+
+
+def test_a_loop_without_a_limit_says_what_to_give():
+    method = numerics.Method(lambda p: p, lambda p, x: x / 2, lambda p, x: x < 1e-3, lambda p, x: {})
+    for loop in (numerics.pure, numerics.Chunked()):
+        with pytest.raises(ValueError, match="give the maximum number of iterations, as in loop"):
+            loop(method, 1.0)
+
+
+def test_an_output_may_be_named_error_in_a_sweep():
+    class Off(Outputs):
+        error: Float[Array, ""] = out("error", "of the number", headline=True)
+
+    study = type("Off", (Halves,), {"slug": "off", "__doc__": "Off.", "results": Off.results(), "pictures": Pictures()})
+    study.compute = staticmethod(lambda inputs, p, loop, warm=None: Off(error=p.start))
+    swept = lab.sweep(study, store=False, start=[1.0, 2.0])
+    assert swept.error.values.tolist() == [1, 2]
+    assert sweeping.CELL_ERROR not in swept

@@ -108,10 +108,10 @@ def test_it_tells_how_many_runs_are_done_and_ends_when_asked_to(store, monkeypat
     Toy().along(lambda at: told.append((at.iteration, at.max_iterations)), power=[1, 2, 3])
     assert sorted(set(told)) == told[:1] + [(done, 3) for done in (1, 2, 3)]
     part = Slow().along(lambda at: at.iteration >= 2, power=[1, 2, 3, 4])
-    assert part.norm.notnull().values.tolist() == [said == "" for said in part.error.values]
+    assert part.norm.notnull().values.tolist() == [said == "" for said in part.cell_error.values]
     assert "are empty" in part.attrs["advice"]
     whole = Slow().along(power=[1, 2, 3, 4])
-    assert "error" not in whole
+    assert "cell_error" not in whole
 
 
 class Given(BaseException):

@@ -184,7 +184,7 @@ def test_jobs_whose_time_is_over_are_asked_for_again(store, slurm, monkeypatch):
 
     swept = sweep(Slow, report=report, store=store, on="slurm", jobs={"workers": 1}, power=range(1, 7))
     assert ended
-    assert "error" not in swept
+    assert "cell_error" not in swept
     assert slurm.jobs == ["101", "102"]
 
 

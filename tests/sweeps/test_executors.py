@@ -41,8 +41,8 @@ def test_a_killed_worker_costs_nothing(store, tmp_path):
     (tmp_path / "kill-2").write_text("once")
     (tmp_path / "kill-5").write_text("always")
     swept = sweep(Slow, store=store, on="local:2", power=range(1, 7))
-    assert (swept.error.values != "").tolist() == [False] * 4 + [True, False]
-    assert "died 3 times" in str(swept.error.values[4])
+    assert (swept.cell_error.values != "").tolist() == [False] * 4 + [True, False]
+    assert "died 3 times" in str(swept.cell_error.values[4])
     (tmp_path / "kill-5").unlink()
     agree(
         sweep(Slow, store=store, retry_failed=True, power=range(1, 7)),
@@ -59,7 +59,7 @@ def test_stop_reaches_the_workers(store, monkeypatch):
         return filling.done >= 2
 
     swept = sweep(Slow, report=report, store=store, on="local:2", power=range(1, 31))
-    assert (swept.error.values == "stopped before this cell").sum() >= 20
+    assert (swept.cell_error.values == "stopped before this cell").sum() >= 20
 
 
 def test_dask(store, tmp_path, dask):
@@ -75,9 +75,9 @@ def test_stop_reaches_dask(store, tmp_path, monkeypatch, dask):
     swept = sweep(
         Toy, report=lambda filling: filling.done >= 2, store=store, on=dask.scheduler_address, power=range(1, 31)
     )
-    assert (swept.error.values == "stopped before this cell").sum() >= 10
+    assert (swept.cell_error.values == "stopped before this cell").sum() >= 10
     again = sweep(Toy, store=store, on=dask.scheduler_address, power=range(1, 31))
-    assert "error" not in again
+    assert "cell_error" not in again
 
 
 def test_a_study_of_a_cell_travels_by_value_or_is_refused(store, monkeypatch):

@@ -95,15 +95,15 @@ def test_what_compute_returns_is_a_variable_or_a_coordinate():
     class More(Toy):
         @staticmethod
         def compute(inputs, p, loop, warm=None):
-            return Toy.compute(inputs, p, loop) | {"point": 10 * inputs["a"]}
+            return Toy.compute(inputs, p, loop) | {"place": 10 * inputs["a"]}
 
-    with pytest.raises(ValueError, match="compute of toy returned point, which neither results nor coords have"):
+    with pytest.raises(ValueError, match="compute of toy returned place, which neither results nor coords have"):
         More().run()
 
-    class Placed(More):
-        @classmethod
-        def coords(cls, data, inputs, p, output):
-            return {"point": output["point"]}
+    class Placed(Toy):
+        @staticmethod
+        def compute(inputs, p, loop, warm=None):
+            return Toy.compute(inputs, p, loop) | {"point": 10 * inputs["a"]}
 
         @classmethod
         def facts(cls, data, inputs, p, output):
@@ -176,9 +176,9 @@ def test_damaged_cells_are_computed_again(store, caplog):
 
 def test_a_cell_that_fails_spares_the_others(store):
     said = sweep(Toy, store=store, spoiled=[False, True], rate=RATES)
-    assert said.error.dims == ("spoiled", "rate")
-    assert (said.error.values[0] == "").all()
-    assert (said.error.values[1] == "ArithmeticError: this cell is spoiled").all()
+    assert said.cell_error.dims == ("spoiled", "rate")
+    assert (said.cell_error.values[0] == "").all()
+    assert (said.cell_error.values[1] == "ArithmeticError: this cell is spoiled").all()
     assert np.isfinite(said.x.values[0]).all()
     assert np.isnan(said.x.values[1]).all()
     assert said.attrs["converged"] == 0
@@ -241,13 +241,13 @@ def test_stop_keeps_what_is_there(store, monkeypatch):
         return filling.done >= 2
 
     part = sweep(Toy, report=report, store=store, power=[1, 2, 3, 4])
-    said = part.error.values.tolist()  # the third may have been on its way
+    said = part.cell_error.values.tolist()  # the third may have been on its way
     assert said in (["", "", *["stopped before this cell"] * 2], ["", "", "", "stopped before this cell"])
     assert [at for filling in seen for at in filling.new] == [0, 1]
     done = []
     whole = sweep(Toy, report=lambda filling: done.append(filling.done), store=store, power=[1, 2, 3, 4])
     assert done[0] == said.count("")
-    assert "error" not in whole
+    assert "cell_error" not in whole
     agree(whole, sweep(Toy, store=False, power=[1, 2, 3, 4]), exactly=True)
 
 

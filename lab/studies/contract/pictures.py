@@ -238,6 +238,12 @@ class Picture:
                 asked = f"study.picture_result(study.pictures.{self.name})"
                 why = f"it shows runs along {missing}, and this is one: give it {asked}"
             raise ValueError(f"the picture {self.name} can't be drawn: {why}") from problem
+        except TypeError as problem:
+            hidden = [name for name in map(str, result.data_vars) if hasattr(xr.Dataset, name)]
+            if "method" not in str(problem) or not hidden:
+                raise
+            why = f'result.{hidden[0]} is a method of xarray, write result["{hidden[0]}"]'
+            raise ValueError(f"the picture {self.name} can't be drawn: {why}") from problem
 
     def check(self, result: xr.Dataset) -> None:
         """Raise ValueError, with why, where the result can't be drawn this way."""

@@ -18,12 +18,14 @@ from pathlib import Path
 from lab import datasets
 from lab.inputs import SENTENCE, LeftOut, cut, listed, shown
 
+from . import sweeping
 from .claims import Claim
 from .declare import Live, Paper, Preset, Result
 from .pictures import Picture, Pictures
 from .reported import Reported
 from .reported import flaw as table_flaw
 from .study import Study
+from .telling import names_in
 
 _STUDIES = Path(__file__).parents[1]
 _ROOMS = ("contract", "draw", "vocabulary")  # beside the folders of the fields
@@ -304,6 +306,16 @@ def flaw(study: type[Study]) -> str:
         return "it does not define compute"
     if not study.results:
         return "it declares no results"
+    if sweeping.CELL_ERROR in {result.name for result in study.results}:
+        return f"a result is named {sweeping.CELL_ERROR}, as the variable of a sweep that states why a cell is empty"
+    numbers = {result.name for result in study.results if not result.dims}
+    for picture in study.pictures:
+        for name in names_in(picture.finds) if isinstance(picture.finds, str) else ():
+            if name not in numbers:
+                known = f"they are {listed(sorted(numbers))}"
+                return (
+                    f"the finding of its picture {picture.name} has {{{name}}}, which is none of its numbers: {known}"
+                )
     if study.story is not None and (problem := study.story.flaw(study.pictures, study.parameters(), study.results)):
         return f"its story {problem}"
     if problem := table_flaw(study):

@@ -1,6 +1,5 @@
 """The story of a study: what it shows, the picture that shows it best, steps to try, groups of pictures with their finding."""
 
-import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from lab.inputs import listed
 
 from .comparisons import Comparison
 from .pictures import Finding, Pictures
-from .telling import is_whole, told
+from .telling import is_whole, names_in, told
 
 if TYPE_CHECKING:
     from .declare import Result
@@ -136,8 +135,8 @@ class Story:
             *self.says,
             *found,
         ):
-            for _, name, _, _ in string.Formatter().parse(text):
-                if name is not None and name.removeprefix("before.") not in numbers:
+            for name in names_in(text):
+                if name not in numbers:
                     return f"tells of {name}, which is no number among its results: they are {listed(sorted(numbers))}"
         if not (1 <= len(self.hero) <= 3 and self.moves and 3 <= len(self.steps) <= 5 and len(self.says) <= 4):
             return "needs one to three hero pictures, what moves them, three to five steps and at most four sentences"

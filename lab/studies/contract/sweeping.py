@@ -14,6 +14,8 @@ from lab.datasets import Data
 
 from .parameters import Parameter, as_text
 
+CELL_ERROR = "cell_error"  # the variable of a sweep that states why a cell is empty
+
 
 def parameters(result: xr.Dataset) -> dict[str, Any]:
     """The values that the run, or the first cell of a sweep, was made with."""

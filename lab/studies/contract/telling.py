@@ -41,6 +41,23 @@ def told(text: str | Callable[[xr.Dataset], str], result: xr.Dataset, before: xr
     return readable(_Numbers().vformat(text, (), {"": result, "before": before}))
 
 
+def names_in(text: str) -> list[str]:
+    """The names of the numbers in a template, without ``before.``.
+
+    Args:
+        text: the template.
+
+    Returns:
+        the names, in order.
+
+    Examples:
+        >>> from lab.studies.contract.telling import names_in
+        >>> names_in("{cost:.2f}, not {before.cost:.2f}")
+        ['cost', 'cost']
+    """
+    return [name.removeprefix("before.") for _, name, _, _ in string.Formatter().parse(text) if name is not None]
+
+
 def is_whole(text: str) -> bool:
     """Whether a sentence has all its numbers.
 
