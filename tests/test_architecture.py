@@ -95,7 +95,6 @@ UNTYPED = {
     "policy-gradient",
     "potential-flows",
     "principles-of-diffusion",
-    "projektor",
     "rectified-flow",
     "red-diff",
     "regularized-ndes",
