@@ -16,9 +16,9 @@
 # Kang, Just, Sahu and Jia, *Performance Scaling via Optimal Transport: Enabling Data Selection from Partially Revealed
 # Sources*, NeurIPS 2023.
 #
-# Three providers each show a small sample. How good will a model be that is trained on N points of a mixture of them, and
-# which mixture is best? This notebook builds the distance between a mixture and the data to do well on, checks it, fits what
-# two small pilots measure, and says where projections hold and where they do not.
+# Three providers each show a small sample. How accurate is a model trained on N points of a mixture of them, and which mixture
+# should one buy? This notebook computes the distance between a mixture and the validation set, checks it, fits the scores of
+# two small pilots, and shows where projections hold and where they do not.
 
 # %%
 import lab
@@ -42,9 +42,9 @@ pictures = Projektor.pictures
 # %% [markdown]
 # ## The distance of a mixture
 #
-# Labelled points cost half of their squared distance and half of the squared Wasserstein distance of their classes. With $h_i$
-# the mean potential over source i, the distance of $\mu_p = \sum_i p_i \mu_i$ has the slope $h_i$ in $p_i$. All mixtures share
-# one kernel, so that they are solved side by side.
+# The cost between labeled points is half of their squared distance plus half of the squared Wasserstein distance between their
+# classes. If $h_i$ is the mean potential over source i, the distance of $\mu_p = \sum_i p_i \mu_i$ has the slope $h_i$ in
+# $p_i$. All mixtures share one kernel, so they are solved in one batch.
 
 # %%
 rng = np.random.default_rng(0)
@@ -61,18 +61,18 @@ by_pot = (plan * matrix).sum() + 0.5 * (plan * np.log(plan / np.outer(a, b))).su
 slope = float(found.mean[0, 0] - found.mean[0, 1])
 pd.Series(
     {
-        "apart from POT": abs(float(found.value[0]) - by_pot),
-        "slope by potentials": slope,
-        "by differences": float(found.value[1] - found.value[0]) / 1e-3,
-        "without an entropy, by a linear program": float(labelled.exact_mixture(p[0], costs.matrix, source).value),
+        "difference from POT": abs(float(found.value[0]) - by_pot),
+        "slope from potentials": slope,
+        "slope from finite differences": float(found.value[1] - found.value[0]) / 1e-3,
+        "without entropy, by a linear program": float(labelled.exact_mixture(p[0], costs.matrix, source).value),
     }
 )
 
 # %% [markdown]
-# ## Digits of three sources
+# ## Digits from three sources
 #
-# One source has mostly 0 to 3, one 4 to 6, one 7 to 9. All 66 mixtures of a grid are trained at two pilot sizes: multinomial
-# logistic regressions, on draws of 100 and of 200 points.
+# The first source has mostly the digits 0 to 3, the second 4 to 6, the third 7 to 9. For each of the 66 mixtures of a grid,
+# multinomial logistic regressions are trained on draws of 100 and of 200 points.
 
 # %%
 study = Projektor()
@@ -86,11 +86,11 @@ pictures.map(result)
 pictures.distances(result)
 
 # %% [markdown]
-# ## What extrapolates, and what does not
+# ## Which fits extrapolate?
 #
 # Fits to the mixtures with less than half of the second source are tested on the others. **A line in the distance extrapolates.
-# The ten columns of the paper do not, at this size and noise, and a fit without the distance does neither.** Between mixtures
-# that were fitted the columns are as good.
+# At this size and noise, the paper's ten columns do not, and neither does a quadratic fit without the distance.** Between the
+# fitted mixtures, the ten columns do as well as the line.
 
 # %%
 errors = result.mae.sel(size="N₁").to_pandas().T.round(1)
@@ -99,13 +99,10 @@ errors
 # %%
 pictures.errors(result)
 
-# %%
-pictures.learning(result)
-
 # %% [markdown]
 # ## To other sizes
 #
-# A line in log N through two sizes multiplies errors; the nearer the pilots, the more.
+# A line in log N through two sizes amplifies errors, more so for pilots of similar size.
 
 # %%
 pairs = {(1000, 1500, 10_000), (100, 200, 400), (100, 200, 800), (170, 200, 400)}
@@ -115,8 +112,8 @@ pd.Series({pair: float(projection.amplification(pair[2], *pair[:2])) ** 0.5 for 
 pictures.sizes(result)
 
 # %% [markdown]
-# Accuracy saturates, and a line does not: it promises too much. At this size, of sources with 300 points, neither accuracy nor
-# the logarithm of a loss is projected better than by staying with what was measured at the larger pilot.
+# Accuracy saturates and a line does not, so projections are too high. For sources of 300 points, projections of accuracy or
+# log-loss are not better than the scores at the larger pilot.
 
 # %%
 loss = lab.run(study.but(measure="log-loss"))
@@ -126,31 +123,32 @@ pd.DataFrame({"accuracy (points)": result[names].to_pandas(), "log-loss (nats)":
 # %% [markdown]
 # ## What a source is worth
 #
-# The calibrated slope: by how much the distance falls if a source gains and the others lose in proportion.
+# The calibrated gradient is the decrease of the distance per unit of weight that a source gains while the others lose in
+# proportion.
 
 # %%
 pictures.worth(result)
 
-# %%
-pictures.plan(result)
-
 # %% [markdown]
 # ## Wrong labels
 #
-# If labels of the first source are wrong, a distance that knows labels sees it.
+# The cost includes a label term, so wrong labels of the first source increase the distance.
 
 # %%
 noisy = lab.run(study.but(noise=0.6))
 pd.DataFrame(
-    {name: [float(run.ot_here), float(run.measured)] for name, run in (("right", result), ("wrong", noisy))},
+    {
+        name: [float(run.ot_here), float(run.measured)]
+        for name, run in (("correct labels", result), ("wrong labels", noisy))
+    },
     ["distance", "accuracy"],
 )
 
 # %% [markdown]
 # ## Your own sources
 #
-# A table with a column `classes` and a column `source`, whole numbers; -1 marks rows of the data to do well on, and where there
-# are none a quarter is held out. What can't be used is refused in a sentence.
+# Use a table with integer columns `classes` and `source`. The source -1 marks rows of the validation set; without such rows, a
+# quarter of all rows is held out. Unusable data raise an error that states why.
 
 # %%
 classes, of = rng.integers(0, 3, 600), rng.integers(0, 3, 600)
@@ -159,8 +157,8 @@ own = Projektor(data=table.assign(classes=classes, source=of), n0=30, n1=60, n=1
 print(own.load(), *own.load().notices, sep="\n")
 try:
     Projektor(data=table.assign(classes=classes, source=of % 2)).run()
-except ValueError as refusal:
-    print(refusal)
+except ValueError as error:
+    print(error)
 
 # %%
 designs.simplex_grid(3, 2)
@@ -168,4 +166,5 @@ designs.simplex_grid(3, 2)
 # %% [markdown]
 # ## Where to go from here
 #
-# `study.panel()` opens the live page: click the triangle. `lab verify projektor` measures what the paper and mathematics claim.
+# `study.panel()` opens the live page: click the triangle. `lab verify projektor` checks the claims of the paper and of
+# mathematics.
