@@ -16,9 +16,9 @@
 # Liu, Gong and Liu, *Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow*, ICLR 2023.
 #
 # Straight lines between random pairs of noise and data cross, so no flow can follow them. The flow with the *mean* velocity
-# of the lines through each point keeps their marginals, and makes pairs of its own, which cross less. This notebook builds
-# that flow from exact fields, without a network, keeps its books, rectifies it again until one Euler step is enough, shows
-# where straight is not optimal, compares with POT and diffrax, and ends in the paper's figures.
+# of the lines through each point has the same marginals, and its own pairs cross less. This notebook builds that flow from
+# exact fields, without a network, checks the balance of its transport cost, rectifies it again until one Euler step is
+# enough, shows a straight flow that is not optimal, compares with POT and diffrax, and ends with the paper's figures.
 
 # %%
 import lab
@@ -41,7 +41,7 @@ from lab.datasets.gaussians import S0, S1
 from lab.numerics import Chunked
 from lab.paths.schedules import OneOf
 from lab.studies import RectifiedFlow, draw
-from lab.studies.paths.rectified_flow import SCHEDULES
+from lab.studies.paths.rectified_flow.experiment import SCHEDULES
 
 hv.output(size=100)
 pictures = RectifiedFlow.pictures
@@ -49,11 +49,11 @@ pictures = RectifiedFlow.pictures
 # %% [markdown]
 # ## Two modes to two modes
 #
-# Left, particles on the lines between random pairs; in the middle on the flow
+# Left, particles on the lines between random pairs; in the middle, particles on the flow
 #
 # $$ \dot Z_t = v(Z_t, t), \qquad v(x, t) = E[X_1 - X_0 \mid X_t = x], \qquad X_t = (1-t) X_0 + t X_1; $$
 #
-# right, the same flow in one Euler step. At each time the first two clouds have one law.
+# right, the same flow in one Euler step. At each time the first two clouds have the same distribution.
 
 # %%
 study = RectifiedFlow()
@@ -61,7 +61,7 @@ result = lab.run(study)
 pictures.motion.strip(result, 3).cols(1)
 
 # %% [markdown]
-# A result is a labelled dataset whose attributes hold everything that is needed to compute it again.
+# A result is a labeled dataset whose attributes hold everything needed to compute it again.
 # `pictures.motion.movie(result)` plays it.
 
 # %%
@@ -70,8 +70,8 @@ result
 # %% [markdown]
 # ## The field, without a study
 #
-# Both laws are Gaussian mixtures, so the velocity is in closed form. Here it is beside the definition: of many random lines,
-# the mean velocity of those that pass within 0.05 of a point.
+# Both distributions are Gaussian mixtures, so the velocity has a closed form. The table compares it with the definition, the
+# mean velocity of the random lines that pass within 0.05 of a point.
 
 # %%
 source = paths.Mixture([0.5, 0.5], [[0.0, 3.0], [0.0, -3.0]], [0.25, 0.25])
@@ -93,13 +93,13 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# ## The books
+# ## Balance of the transport cost
 #
-# What the cost lost is what the flow bends, and what the lines lost by crossing:
+# The cost decreases by the bending S of the flow plus the crossing V of the lines:
 #
 # $$ E|X_1 - X_0|^2 - E|Z_1 - Z_0|^2 = S + V. $$
 #
-# It holds in expectation; the gap is measured on particles, and comes with its standard error.
+# The identity holds in expectation; the balance error is measured on particles and has a standard error.
 
 # %%
 noise = RectifiedFlow(data="eight-gaussians")
@@ -110,22 +110,22 @@ pd.Series(
         "cost of the flow's pairs": float(eight.square_cost),
         "S": float(eight.S),
         "V": float(eight.V_before),
-        "gap": float(eight.identity_gap),
-        "standard error of the gap": float(eight.identity_error),
+        "balance error": float(eight.identity_gap),
+        "its standard error": float(eight.identity_error),
     }
 )
 
 # %% [markdown]
-# Every convex cost falls, by Jensen's inequality twice, although the flow was made for none of them.
+# By Jensen's inequality, applied twice, every convex cost E|Z₁ - Z₀|ᵖ decreases, although the flow minimizes none of them.
 
 # %%
-pictures.costs(result)
+pd.DataFrame({"before": result.cost_before, "after": result.cost}, index=pd.Index(result.p.values, name="p"))
 
 # %% [markdown]
 # ## Compared with POT
 #
-# The cost of the flow against that of the optimal coupling of the same starts and ends, by POT's network simplex. On eight
-# Gaussians the first rectification is all but optimal.
+# POT's network simplex finds the optimal coupling of the same endpoints. On eight Gaussians the cost of the first
+# rectification is within 1% of its cost.
 
 # %%
 z0, z1 = eight.paths.values[0], eight.paths.values[-1]
@@ -133,10 +133,10 @@ optimal = pot.emd2([], [], pot.dist(z0, z1))
 print(f"flow {((z1 - z0) ** 2).sum(1).mean():.6f}, optimal by POT {optimal:.6f}")
 
 # %% [markdown]
-# ## Once more: reflow
+# ## Reflow
 #
-# The flow's own pairs no longer cross. The next field is fitted to them, and is the mean over pairs near a line's point,
-# with a kernel of bandwidth $h$. Its flow is straight, and one Euler step is exact.
+# Lines between the flow's own pairs do not cross. The next field is fitted to these pairs: at each point a mean over the
+# nearby lines, weighted by a kernel of bandwidth $h$. Its flow is straight, and one Euler step is exact.
 
 # %%
 drawn_below = {name for picture in (pictures.rewired, pictures.ledger, pictures.steps) for name in picture.keep}
@@ -147,8 +147,8 @@ pictures.rewired(rounds)
 pictures.ledger(rounds)
 
 # %% [markdown]
-# The loop, in full: start fresh points, carry them along, keep the pairs, fit again. In the study it is a method of
-# `lab.numerics`, which gives it its trace, progress and Stop.
+# The loop in full: draw new initial samples, follow the flow, store the pairs, fit the next field. The study runs it as a
+# method of `lab.numerics`, which provides trace, progress and Stop.
 
 
 # %%
@@ -179,7 +179,7 @@ fields = {1: work.first, 2: paths.rectified.smoothed(rectified(2)[1].state.fitte
 # %% [markdown]
 # ## Bandwidth
 #
-# On eight Gaussians the kernel matters: too wide, it blurs the pairs and the data shrink; too narrow, it repeats single pairs.
+# On eight Gaussians the bandwidth matters: a wide kernel blurs the pairs and shrinks the data; a narrow one repeats pairs.
 
 # %%
 blur = noise.along(bandwidth=[0.05, 0.1, 0.2, 0.8], k=[2], keep=pictures.blur.keep)
@@ -188,8 +188,8 @@ pictures.blur(blur)
 # %% [markdown]
 # ## Straight is not optimal
 #
-# Between centred Gaussians the flow is linear, $Z_1 = T Z_0$. Where the covariances do not commute, $T$ is straight, since
-# its eigenvalues are positive and so no lines cross, but it is not symmetric, hence not the gradient of a convex function.
+# Between centered Gaussians the flow is linear, $Z_1 = T Z_0$. If the covariances do not commute, $T$ is straight, because
+# its eigenvalues are positive and so no lines cross, but $T$ is not symmetric, hence not the gradient of a convex function.
 
 # %%
 gaussians = [paths.Mixture(np.ones(1), np.zeros((1, 2)), covariance[None]) for covariance in (S0, S1)]
@@ -213,7 +213,7 @@ draw.plot(
 )
 
 # %% [markdown]
-# On a line straight and optimal are one: the first rectification is the monotone map.
+# On a line every straight coupling is optimal: the first rectification is the monotone map.
 
 # %%
 sides, thirds = np.array([[-3.0], [3.0]]), np.array([[-6.0], [0.0], [6.0]])
@@ -237,17 +237,17 @@ draw.plot(
 # %% [markdown]
 # ## Diffusions bend
 #
-# The probability flow of a diffusion is such a flow with another schedule, $X_t = \alpha_t X_0 + \beta_t X_1$. The marginals at
-# the end are the same; the paths bend, and their speed is uneven.
+# The probability flow of a diffusion uses another schedule, $X_t = \alpha_t X_0 + \beta_t X_1$. The marginals at both ends are
+# the same; the paths bend, and their speed is uneven.
 
 # %%
 schedules = study.picture_result(pictures.speeds)
 pictures.speeds(schedules)
 
 # %% [markdown]
-# ## A network beside the exact field
+# ## Training a network
 #
-# A network trained on the same pairs comes down to V, the loss of the exact field, and not below.
+# The loss of a network trained on the same pairs decreases toward V, the loss of the exact field and the lower bound.
 
 # %%
 trained = study.but(train_steps=600).run()
@@ -256,14 +256,14 @@ pictures.training(trained)
 # %% [markdown]
 # ## The paper's figures
 #
-# Distance from the data by the number of Euler steps, for one, two and three rectifications:
+# Squared distance to the data by the number of Euler steps, for one, two and three rectifications:
 
 # %%
 pictures.steps(rounds)
 
 # %% [markdown]
-# Exported figures are vector graphics at the width of a journal's column, and carry their recipe: `lab reproduce FILE`
-# computes them again.
+# Exported figures are vector graphics as wide as a journal column and contain their recipe: `lab reproduce FILE` computes
+# them again.
 
 # %%
 folder = Path(tempfile.mkdtemp())
@@ -274,5 +274,5 @@ sorted(path.name for path in folder.iterdir())
 # %% [markdown]
 # ## Where to go from here
 #
-# `study.panel()` opens the live page in a cell: move $k$, $K$ and $h$, choose two moons or digits, bring your own samples.
-# `lab verify rectified-flow` measures what the paper and mathematics claim, one by one.
+# `study.panel()` opens the live page in a cell: move $k$, $K$ and $h$, choose two moons or digits, or load your own samples.
+# `lab verify rectified-flow` measures each claim of the paper.

@@ -114,7 +114,6 @@ LONG = {
     "kinetic-optimal-paths",
     "locality-denoisers",
     "otsurv",
-    "rectified-flow",
     "sgd-stability",
     "sinkhorn-newton-sparse",
     "sp2ot",
