@@ -94,7 +94,6 @@ UNTYPED = {
     "policy-gradient",
     "potential-flows",
     "principles-of-diffusion",
-    "rectified-flow",
     "red-diff",
     "regularized-ndes",
     "road-agents",

@@ -516,7 +516,7 @@ def test_what_ships_is_what_is_computed(study, result, monkeypatch):
     key = Store.key(study().recipe(study().load()))
     assert shipped.find(key), f"no default run of {study.slug} ships: make data"
     known = _read(key)
-    assert set(known.data_vars) == set(result.data_vars)
+    assert set(result.data_vars) <= set(known.data_vars)  # a result that was removed ships until the next `make data`
     apart = {}
     for name, variable in result.data_vars.items():
         assert known[name].dims == variable.dims

@@ -141,7 +141,7 @@ CLAIMS = one_run(
             "The bending S is larger for the probability flow of VP than for straight lines.",
             number("S", schedule="vp"),
             number("S"),
-            "figure 5",
+            "section 3.3: nonlinear interpolations",
             ">=",
         ),
         Claim(
