@@ -62,6 +62,14 @@ def run(text: str, folder: Path) -> subprocess.CompletedProcess:
     )
 
 
+def save_studies(folder: Path) -> None:
+    """Save the studies of the documents as the documents say: class Damping as damping.py."""
+    for (block,) in (each.values for each in BLOCKS):
+        for name in re.findall(r"^class (\w+)\(Study\)", block, re.MULTILINE):
+            words = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+            (folder / f"{words}.py").write_text(block)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_block_runs_when_pasted(block, tmp_path):
@@ -134,6 +142,7 @@ def test_the_lines_of_the_shell_run(tmp_path):
     """As they stand, one after the other in one process; ``my.npz`` is the reader's own."""
     random = np.random.default_rng(0)
     np.savez(tmp_path / "my.npz", x=random.normal(size=(6, 2)), y=random.normal(size=(5, 2)))
+    save_studies(tmp_path)
     done = run(SHELL.format(lines=COMMANDS), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     written = {words[words.index("-o") + 1] for words in COMMANDS if "-o" in words}
@@ -176,6 +185,7 @@ assert answered == [200] * {count}, answered
 def test_what_the_documents_serve_answers(tmp_path):
     """With the options as they stand, at a port that is free."""
     (tmp_path / "users.json").write_text('{"ann": "a password"}')
+    save_studies(tmp_path)
     done = run(SERVE.format(lines=SERVED, count=len(SERVED)), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -117,8 +117,8 @@ def test_verdicts_of_long_claims_come_from_verify(tmp_path):
 def test_a_number_in_prose_is_that_of_a_claim(tmp_path):
     sparse = studies.find("sparse-ot")
     path = tmp_path / "sparse-ot.md"
-    path.write_text("The program costs {lp}, and {rows-miss} is missed.")
-    measured = {"claims": {"lp": {"measured": 0.0380419, "holds": True}}}
+    path.write_text("The program costs {routing}, and {rows-miss} is missed.")
+    measured = {"claims": {"routing": {"measured": 0.0380419, "holds": True}}}
     assert study.written(path, sparse, measured) == "The program costs 0.03804, and (`rows-miss`) is missed."
     path.write_text("The program costs {lq}.")
     with pytest.raises(ValueError, match="lq, which is no claim of sparse-ot"):

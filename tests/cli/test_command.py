@@ -370,7 +370,7 @@ def test_a_default_that_the_data_do_not_allow_moves_and_a_value_that_is_given_do
     told = capsys.readouterr().out
     assert "k was 20, the data allow 1 to 9: set to 9\n" in told
     told = refused(capsys, "run", "diverse-subset", "--data", str(rows), "--k", "20", "-o", str(tmp_path / "no.nc"))
-    assert "k = 20 is not allowed: it must be a whole number from 1 to 9, the number of different rows" in told
+    assert "k = 20 is not allowed: it must be a whole number from 1 to 9, the number of distinct rows" in told
 
 
 @pytest.mark.parametrize("words", [["figure", "mine.py:mean"], ["run", "mine.py"]])
