@@ -272,10 +272,10 @@ def test_the_live_page_is_whole_and_survives_a_reload(open_notebook):
 
 
 LATE = """
-const before = window.fetch, models = () => (window.Bokeh?.documents ?? []).flatMap(each => [...each._all_models.values()])
-const channel = () => models().find(each => each.type === "panel.models.comm_manager.CommManager")?._client_comm
+const before = window.fetch
 window.fetch = async (...given) => {
-  if (/api.sessions/.test(given[0].url ?? given[0])) while (!(%s)) await new Promise(requestAnimationFrame)
+  if (/api.sessions/.test(given[0].url ?? given[0]))
+    for (let frame = 0; frame < %d; frame++) await new Promise(requestAnimationFrame)
   return before(...given)
 }
 """
