@@ -76,7 +76,7 @@ class Program:
 
     def _one(self, inputs: Any, point: Mapping[str, Any]) -> dict[str, Any]:
         p = self._given.watched(self._read).but(**point)
-        output = self._study.computed(inputs, p, pure)
+        output = self._study.by_name(inputs, p, pure)
         output.pop("warm", None)
         return output
 

@@ -55,7 +55,7 @@ def test_pages_come_from_one_process(words, several, tmp_path):
         wait(lambda: listens(process, port))
         said = asyncio.run(drawn(port))
         assert ("by several processes, since" in said) is several
-        assert ("most sources that a target may receive from" in said) is not several
+        assert ("maximum number of sources per target" in said) is not several
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

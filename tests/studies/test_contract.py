@@ -282,7 +282,7 @@ def test_compute_is_pure(study, result):
     traced = {n: v for n, v in made.values().items() if study.parameters()[n].traced and not isinstance(v, str)}
 
     def scalars(values):
-        output = study.computed(inputs, made.given().but(**values), numerics.pure)
+        output = study.by_name(inputs, made.given().but(**values), numerics.pure)
         return {r.name: output[r.name] for r in study.results if r.headline and r.name in output and not r.dims}
 
     batch = {name: np.array([value, _neighbour(study, name)]) for name, value in traced.items()}

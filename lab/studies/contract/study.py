@@ -120,7 +120,7 @@ class Study(Recorded):
         return str(result.attrs.get("reason", "not converged")).replace("_", " "), "warn"
 
     @classmethod
-    def computed(cls, inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
+    def by_name(cls, inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         """What ``compute`` returns, by name: the arrays, ``reason``, ``iterations``, ``warm`` and coordinates."""
         made = cls.compute(inputs, p, loop, warm)
         made = Run(made) if isinstance(made, Outputs) else made
@@ -184,7 +184,7 @@ class Study(Recorded):
             with clocked() as clock:
                 inputs = self.inputs(data)
                 p = self.given()
-                output = jax.block_until_ready(self.computed(inputs, p, loop, warm[1] if warm else None))
+                output = jax.block_until_ready(self.by_name(inputs, p, loop, warm[1] if warm else None))
             clocks.append(clock)
             state = output.pop("warm", None)
             result = self.label(output, data, inputs)
