@@ -42,7 +42,7 @@ SLOW = [
     "result = slow.run()",
     "result.attrs['reason'], result.sizes['iteration'] > 0",
     "grid = lab.sweep(slow.but(rate=0.3), gamma=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], store=False)",
-    "sorted(set(grid.error.values)), grid.attrs['advice']",
+    "sorted(set(grid.cell_error.values)), grid.attrs['advice']",
 ]
 
 
@@ -303,11 +303,8 @@ def test_the_live_page_comes_however_late_the_kernel_is(open_notebook, folder):
     seen.until(lambda: seen.page.locator(".bk-Figure").count() >= 2)
     assert seen.overhang() < 0
     seen.save()
-    for state in (
-        "channel()",
-        "channel()?.active === false",
-    ):  # while Panel looks for the kernel, and after it has given up
-        seen.page.add_init_script(LATE % state)
+    for frames in (90, 360):  # Panel still looks for the kernel; it has given up
+        seen.page.add_init_script(LATE % frames)
         seen.open()
         seen.until(shown)
     for at in (1, 3):
