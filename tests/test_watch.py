@@ -57,7 +57,7 @@ def test_a_sweep_in_a_cell_is_stopped_with_what_it_has(cell, capsys, monkeypatch
     study.run()
     cell(3)
     grid = sweeps.sweep(study, gamma=np.linspace(1, 2, 20).tolist(), store=False)
-    assert set(grid.error.values) == {"", "stopped before this cell"}
+    assert set(grid.cell_error.values) == {"", "stopped before this cell"}
     assert "of 20 cells are empty" in grid.attrs["advice"]
     assert capsys.readouterr().out.endswith("and the result says so.\n")
 
