@@ -132,7 +132,7 @@ class Reel:
                 self._end()
 
         def show() -> None:
-            if turn == self._turn:
+            if turn == self._turn and known is not None:
                 self._hand_over(known, places, result[self.picture.plays])
                 self._end()
 

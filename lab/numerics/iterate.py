@@ -173,9 +173,7 @@ type Report = Callable[[Progress], bool | None]
 class Loop(Protocol):
     """What a study's ``compute`` receives: ``pure`` or a ``Chunked``."""
 
-    def __call__(
-        self, method: Method, problem: Tree, state: Tree = None, *, max_iterations: int | None = None
-    ) -> Run: ...
+    def __call__(self, method: Method, problem: Tree, state: Tree = None, *, max_iterations: int) -> Run: ...
 
 
 def _advance(

@@ -161,8 +161,8 @@ def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> Run[Experiment
         beta=solution.beta,
         a=problem.a,
         b=problem.b,
-        history=best_so_far(solution.trace["value"]),
-        history_error=solution.trace["row_error"],
+        history=jnp.asarray(best_so_far(solution.trace["value"])),
+        history_error=jnp.asarray(solution.trace["row_error"]),
         **found,
         **{name: inputs[name] for name in passed if name in inputs},
     )

@@ -166,7 +166,7 @@ class RectifiedFlow(Trained):
             limits = window(source.sample(jax.random.key(0), 2000), x)
             made["gx"], made["gy"] = (placed(np.linspace(low, high, _GRID)) for low, high in limits)
             if all(isinstance(law, paths.Mixture) and len(law.weights) == 1 for law in (source, target)):
-                made["ellipse"] = np.stack([_ellipse(*map(np.asarray, law.moments())) for law in (source, target)])
+                made["ellipse"] = np.stack([_ellipse(*map(np.asarray, law.moments())) for law in (source, target)])  # type: ignore[arg-type]
         return made
 
     def check(self, data: Data) -> None:

@@ -22,7 +22,8 @@ def _convex(run: Any) -> float:
     for p, t in at.items():
         for step in ((1, -1, 0), (1, 0, -1), (0, 1, -1)):
             ends = [at.get(tuple(int(a + side * b) for a, b in zip(p, step, strict=True))) for side in (1, -1)]
-            rises += [t - sum(ends) / 2] if None not in ends else []
+            known = [end for end in ends if end is not None]
+            rises += [t - sum(known) / 2] if len(known) == 2 else []
     return max(rises)
 
 
@@ -143,7 +144,7 @@ def _reported(quantity: str, ours: str, section: str = "fits on held-out mixture
         "three sources of digits (8×8), logistic regression, pilots of 100 and 200, N = 400, one training per mixture"
     )
     where = section if section == ONLY_HERE else f"results: {section}"
-    return Reported(quantity, where, None, theirs, here + more, ours=ours, **({"unit": "points"} | rest))
+    return Reported(quantity, where, None, theirs, here + more, ours=ours, **({"unit": "points"} | rest))  # type: ignore[arg-type]
 
 
 REPORTED = (

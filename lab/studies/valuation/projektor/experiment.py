@@ -90,7 +90,7 @@ class Experiment(Outputs):
 
 def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> Run[Experiment]:
     """Train the grid, fit, select, and train the selected mixture. Steps that do not depend on your mixture are cached."""
-    data, classes, keep = inputs.sources, inputs.classes, _cache(inputs, p)
+    data, classes, keep = inputs.sources, inputs.classes, _remembering(inputs, p)
     noisy = placed(np.int32(SOURCES.index(p.noisy)))
     case = _case(data, classes, noisy, p.only("first", "second", "third", "noise", "n0", "n1", "n", "seed"))
     grid = placed(designs.simplex_grid(3, p.grid).astype(data.x.dtype))
@@ -133,7 +133,7 @@ def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> Run[Experiment
     )
 
 
-def _cache(inputs: Inputs, p: Any) -> Callable[..., Any]:
+def _remembering(inputs: Inputs, p: Any) -> Callable[..., Any]:
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((inputs, p))):
         return anew
     return _REMEMBERED.within((inputs.digest, str(jnp.result_type(float))))
