@@ -162,6 +162,15 @@ def test_odd_values_are_drawn_and_nothing_says_why(name):
     assert bokeh_plot(picture).state
 
 
+def test_named_ticks_ascend_in_whatever_order_they_are_given():
+    """Bokeh hides all labels but the first of an axis whose ticks descend."""
+    with draw.theme("light", backend="bokeh"):
+        made = draw.plot(draw.points([0.0, 1.0], [2.0, 0.0]), yticks=[(2, "first"), (1, "second"), (0, "third")])
+        axis = hv.renderer("bokeh").get_plot(made).state.yaxis[0]
+    assert axis.ticker.ticks == [0, 1, 2]
+    assert axis.major_label_overrides == {0: "third", 1: "second", 2: "first"}
+
+
 def test_an_axis_may_have_no_ticks():
     picture = draw.plot(draw.curve(np.arange(4.0), np.arange(4.0)), xticks=[], yticks=[1, 2])
     bokeh, mpl = (hv.renderer(backend).get_plot(picture) for backend in ("bokeh", "matplotlib"))

@@ -181,8 +181,12 @@ def frame(
 
 
 def _named(ticks: Any) -> Any:
-    """Ticks as (position, text) pairs: a logarithmic axis would write bare positions as powers of ten."""
-    return [(tick[0], readable(str(tick[1]))) if isinstance(tick, tuple) else (tick, number(tick)) for tick in ticks]
+    """Ticks as (position, text) pairs in ascending order.
+
+    A logarithmic axis would write bare positions as powers of ten, and Bokeh hides the labels of descending ticks.
+    """
+    named = ((tick[0], readable(str(tick[1]))) if isinstance(tick, tuple) else (tick, number(tick)) for tick in ticks)
+    return sorted(named, key=lambda tick: tick[0])
 
 
 def _spread(element: Any, axis: int) -> np.ndarray:

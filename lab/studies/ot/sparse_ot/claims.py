@@ -84,7 +84,7 @@ CLAIMS = one_run(
         ),
         Claim(
             "monotone",
-            "More nonzeros never cost more: the largest rise of the value from one k to the next.",
+            "The value does not increase with k: largest increase from one k to the next.",
             rise(number("value", **_TWO), k=_KS),
             0.0,
             f"{_PAPER}: nested constraints",
@@ -93,7 +93,7 @@ CLAIMS = one_run(
         ),
         Claim(
             "lower-bound",
-            "The value is never below LP + γL: the largest shortfall over k.",
+            "The value is at least LP + γL: largest violation over k.",
             largest(number("lower", **_TWO) - number("value", **_TWO), k=_KS),
             0.0,
             "Blondel, Seguy, Rolet, AISTATS 2018, extended to k",
@@ -102,7 +102,7 @@ CLAIMS = one_run(
         ),
         Claim(
             "upper-bound",
-            "The value is never above LP + γ/2‖b‖²: the largest excess over k.",
+            "The value is at most LP + γ/2‖b‖²: largest violation over k.",
             largest(number("value", **_TWO) - number("upper", **_TWO), k=_KS),
             0.0,
             "Blondel, Seguy, Rolet, AISTATS 2018",
@@ -111,7 +111,7 @@ CLAIMS = one_run(
         ),
         Claim(
             "plateau",
-            "From the largest support of the quadratic plan on, the constraint costs nothing.",
+            "Once k reaches the largest column support of the quadratic plan, the value equals the quadratic one.",
             _at_support,
             number("value", regularizer="quadratic", **_ONE),
             f"{_PAPER}, limit of large k",
@@ -120,7 +120,7 @@ CLAIMS = one_run(
         ),
         Claim(
             "certificate",
-            "The value at k = 2 with ties is optimal: the relative gap to the relaxed plan, certified by weak duality.",
+            "The value at k = 2 with ties is optimal: relative duality gap to the relaxed plan.",
             _certificate,
             0.0,
             "weak duality with half the squared k-support norm",
@@ -129,7 +129,7 @@ CLAIMS = one_run(
         ),
         Claim(
             "relaxed-feasible",
-            "The relaxed plan meets both marginals where the k-sparse one misses the rows.",
+            "At k = 2 with ties, the relaxed plan satisfies both marginals.",
             number("row_error_l1", k=2, plan="relaxed", **_TWO),
             0.0,
             "biconjugate: half the squared k-support norm",
@@ -138,19 +138,19 @@ CLAIMS = one_run(
         ),
         Claim(
             "rows-miss",
-            "At k = 2 from one bump to two, columns tie and the k-sparse plan misses the rows by far.",
+            "At k = 2 from one bump to two, columns tie and the L1 row-marginal error of the k-sparse plan exceeds 5%.",
             number("row_error_l1", k=2, **_TWO),
             0.05,
-            "analysis of ties: how far depends on which optimal potentials are found, 0.1 to 0.2 is usual",
+            "analysis of ties: the error depends on the optimal potentials found, 0.1 to 0.2 is usual",
             relation=">=",
         ),
         Claim(
             "two-sources",
-            "Plans with at most 2 sources per target satisfy both marginals, of the default data and of one bump "
-            "to two.",
+            "For the default data and for one bump to two, plans with at most 2 sources per target satisfy both "
+            "marginals.",
             _sources_of_pairs,
             2.0,
-            "construction: the smallest source left and a part of the largest",
+            "construction: the smallest remaining source and a part of the largest",
             relation="<=",
         ),
         Claim(
@@ -164,7 +164,7 @@ CLAIMS = one_run(
         ),
         Claim(
             "routing",
-            "With k-sparse transport at most 2% of the tokens are left without an expert.",
+            "With k-sparse transport at most 2% of the tokens have no expert.",
             _uncovered,
             0.02,
             f"{_PAPER}, routing, scaled down; independent implementation",
@@ -172,18 +172,18 @@ CLAIMS = one_run(
         ),
         Claim(
             "more-k-less-error",
-            "Between the colours of two photographs, k = 8 misses the rows by less than k = 1.",
+            "For color transfer between two photographs, the L1 row-marginal error is smaller at k = 8 than at k = 1.",
             number("row_error_l1", k=8),
             number("row_error_l1", k=1),
-            f"{_PAPER}, colour transfer",
+            f"{_PAPER}, color transfer",
             relation="<=",
         ),
         Claim(
             "always-feasible",
-            "The plan recovered from the dual meets both marginals at k = 2.",
+            "The plan recovered from the dual satisfies both marginals at k = 2.",
             number("row_error_l1", k=2, **_TWO),
             0.0,
-            "what one might read from the primal problem",
+            "definition of the primal problem",
             relation="<=",
             tolerance=1e-6,
             should_hold=False,

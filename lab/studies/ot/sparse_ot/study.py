@@ -41,7 +41,7 @@ class SparseOT(Study):
     kind = "transport"
     data_options = ("n", "seed")
 
-    data = DataSource("photographs", doc="a named data set, or the path of a file of yours: cost and masses, or points")
+    data = DataSource("photographs", doc="a named data set, or the path of your file: cost and masses, or points")
     k = Whole(
         2,
         bounds=(1, None),

@@ -39,7 +39,7 @@ class DiverseSubset(Study):
     needs = Needs(n=(2, ROWS))
     data_options = ("n", "seed")
 
-    data = DataSource("digit-samples", doc="a named set of samples, or a table of yours with one item per row")
+    data = DataSource("digit-samples", doc="a named set of samples, or your table with one item per row")
     k = Whole(20, bounds=(1, 500), soft=(2, 60), symbol="k", traced=False, doc="number of rows to choose")
     length = positive(
         1.0,
