@@ -117,6 +117,7 @@ def test_parameters_of_a_shared_part_come_after_the_studys_own():
 
     class Learning(Trained):
         slug = "learning"
+        kind = "points"
         data = DataSource("x", doc="d")
         epsilon = Real(1.0, doc="width")
         results = (Result("value", (), "v", "v"), *Trained.results)

@@ -153,6 +153,8 @@ def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> Run[Experiment
             found["lower"], found["upper"] = bounds(turned, inputs["lp"], p.gamma, k)
     if "source_image" in inputs:
         found["transferred"] = recoloured(plan, inputs["x"], inputs["y"], inputs["source_label"])
+    best: Any = best_so_far(solution.trace["value"])  # in NumPy on the host: in JAX, each length is another program
+    errors: Any = solution.trace["row_error"]
     passed = ("lp_plan", "x", "y", "x_plane", "y_plane", "gates", "source_image", "target_image")
     outputs = Experiment(
         value=solution.value,
@@ -161,8 +163,8 @@ def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> Run[Experiment
         beta=solution.beta,
         a=problem.a,
         b=problem.b,
-        history=jnp.asarray(best_so_far(solution.trace["value"])),
-        history_error=jnp.asarray(solution.trace["row_error"]),
+        history=best,
+        history_error=errors,
         **found,
         **{name: inputs[name] for name in passed if name in inputs},
     )

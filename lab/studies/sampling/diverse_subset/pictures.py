@@ -272,16 +272,16 @@ PICTURES = Pictures(
     Picture(
         "coverage",
         "Coverage",
-        "Lines: distribution over draws of the mean distance to the nearest chosen row. Dashed: greedy selection. Left is "
-        "better.",
+        "Lines: distribution over draws of the mean distance to the nearest chosen row. Dashed: greedy selection. The "
+        "further left, the closer.",
         _shares("coverage", "mean distance (median distance)"),
         finds=COVER.finding,
     ),
     Picture(
         "errors",
         "Error of sums",
-        "Lines: distribution over draws of the worst-case error of sums over the unit ball of the kernel, with optimal "
-        "weights. Dashed: greedy selection. Left is better.",
+        "Lines: distribution over draws of the maximal error of sums over the unit ball of the kernel, with optimal "
+        "weights. Dashed: greedy selection. The further left, the smaller the error.",
         _shares("mmd_best", "error of sums (MMD), optimal weights"),
         finds=ERROR.finding,
     ),

@@ -14,9 +14,8 @@ from lab.words import number, percent
 _NOISE = (0.0, 0.2, 0.4, 0.6, 0.8)
 _LONG = 14  # letters of a name that a finding has room for
 
-_FITS = {name: name for name in ("linear-OT", "PQ-OT", "notebook", "linear", "quadratic")} | {
-    "rational": "the rational fit"
-}
+_FITS = {fit: fit for fit in ("linear-OT", "PQ-OT", "notebook", "linear", "quadratic")}
+_FITS["rational"] = "the rational fit"
 _N1 = {"split": "extrapolation", "size": "N₁"}
 _PROJECTIONS = {
     "mae_projected": "projecting fits",

@@ -54,8 +54,7 @@ STORY = Story(
     ),
     says=(
         "Your mixture: predicted score at N {predicted:.4g}, measured {measured:.4g}.",
-        "Selected mixture p*: predicted score {best_predicted:.4g}, measured {best_measured:.4g}; equal weights: measured "
-        "{equal_measured:.4g}.",
+        "Selected mixture p*: predicted score {best_predicted:.4g}, measured {best_measured:.4g}; equal: {equal_measured:.4g}.",
     ),
     compares=(BEYOND, PROJECTED),
     question="What is a data source worth before one buys it?",
