@@ -16,10 +16,10 @@
 # Ren, Wang, Fang, Ling and You, *OTSurv: A Novel Multiple Instance Learning Framework for Survival Prediction with
 # Heterogeneity-aware Optimal Transport*, MICCAI 2025.
 #
-# A slide is cut into patches, and how long the patient lives is learnt from all of them. A transport plan pools the bag of
-# patches into a few trainable prototypes: their sizes are free at a price, and only a share of the mass is pooled, what
-# fits best. This notebook builds that pooling, checks it, trains it with Cox's loss on bags whose true risk is known, and
-# compares it with mean and attention pooling by statistics that agree with lifelines.
+# A slide is cut into patches, and the survival time of the patient is predicted from all of them. A transport plan pools
+# the bag of patches into a few trainable prototypes: unequal masses of prototypes cost, and only the share of the mass that
+# fits the prototypes is pooled. This notebook builds that pooling, checks it, trains it with Cox's loss on bags whose true
+# risk is known, and compares it with mean and attention pooling by statistics that agree with lifelines.
 
 # %%
 import lab
@@ -50,8 +50,8 @@ pictures = OTSurv.pictures
 # ## The pooling
 #
 # $n$ patches with features $h_i$ and $K$ prototypes $z_k$ have the costs $C_{ik} = d_{ik}/\max d$, where $d_{ik}$ is the
-# distance of the two after each row is taken less its own smallest entry. With a price $\lambda$ of uneven sizes and a
-# share $\rho$,
+# distance of the two after the smallest entry of each row is subtracted from the row. With a weight $\lambda$ and a share
+# $\rho$,
 #
 # $$ \min_{Q \ge 0} \ \langle Q, C\rangle + \lambda\,\mathrm{KL}(Q^\top \mathbf 1 \mid \tfrac\rho K\mathbf 1)
 # + \varepsilon\, h([Q, \xi]) \quad\text{with}\quad \xi = \tfrac1n - Q\mathbf 1 \ge 0,
@@ -80,8 +80,8 @@ pd.Series(
 )
 
 # %% [markdown]
-# The six patches of broad noise are left out, without anyone having said which they are. At $\rho = 1$ nothing is left out,
-# and POT has a solver for that limit; with one prototype as well, the pooling is the mean.
+# The six patches of broad noise are left out, although they have no labels. At $\rho = 1$ nothing is left out, and POT has
+# a solver for this case; with one prototype, the pooling is the mean.
 
 # %%
 cost = np.asarray(pooling.cost(h, prototypes.prototypes))
@@ -102,7 +102,7 @@ pd.Series(
 # ### Its derivative
 #
 # The published code differentiates through up to a thousand unrolled scaling steps. Here the implicit function theorem
-# gives the same derivative from one $(K+1) \times (K+1)$ system. Below: both, of the same number, and their times.
+# gives the same derivative from one $(K+1) \times (K+1)$ system. Both derivatives and their times:
 
 
 # %%
@@ -146,10 +146,10 @@ pd.Series(
 # %% [markdown]
 # ## Bags with known risk
 #
-# 240 bags of 100 patches of six kinds. The log risk of a bag is linear in the shares of the two rarest kinds, the time is
-# exponential with that rate, and about half of the times are censored. The last third of the bags is kept for the test.
-# The default run trains for 15 epochs only; its C-index can be compared with that of the true risk, which is not 1, for
-# the times themselves are random.
+# 240 bags of 100 patches of six kinds. The log risk of a bag is linear in the fractions of the two rarest kinds, the time
+# is exponential with that rate, and about half of the times are censored. The last third of the bags is the test fold.
+# The default run trains for 15 epochs only. Compare its C-index with the C-index of the true risk, which is below 1 since
+# the times are random.
 
 # %%
 study = OTSurv()
@@ -224,9 +224,9 @@ pd.DataFrame({"lab": np.array(lab_says), "lifelines": lifelines_says.values()}, 
 # %% [markdown]
 # ## Transport, mean, attention
 #
-# Three folds, each tested by a model that has not seen it. **The three are on a par**, and folds differ more than
-# methods: the risk is linear in the shares of kinds, so that a mean can tell it. With five folds of a hundred patients, as
-# in the paper's cohorts, differences of a few points of C-index are within the noise too.
+# Three folds, each tested with a model that was not trained on it. **The three have similar C-indices**, and folds differ
+# more than methods: the risk is linear in the fractions of kinds, so a mean can represent it. With five folds of a hundred
+# patients, as in the paper's cohorts, differences of a few points of C-index are within the noise too.
 
 # %%
 folds = study.picture_result(pictures.folds)
@@ -239,20 +239,19 @@ table["standard deviation"] = folds.cindex.std("fold", ddof=1)
 table.round(3)
 
 # %% [markdown]
-# `lab verify otsurv` trains to the end, on three seeds, and measures these means against an independent training and the
-# truth.
+# `lab verify otsurv` runs the full training with five seeds and compares its C-index with the one of the true risk.
 #
 # ## The share of the mass
 #
-# While it trains, the share grows, $\rho_t = \min(\rho, 0.1 + e^{-5(1 - t/T)^2})$: at first only the patches count that fit
-# the prototypes.
+# During training the share grows, $\rho_t = \min(\rho, 0.1 + e^{-5(1 - t/T)^2})$: at first, only the patches that fit the
+# prototypes are pooled.
 
 # %%
-pictures.schedule(result)
+hv.Curve((result.epoch, result.pooled_share), "epoch", "pooled share")
 
 # %% [markdown]
-# What small shares are for shows where a third to more than half of the patches of each bag are artefacts. They are far
-# from all prototypes, so the plan leaves them out. How much is left out depends on the kind:
+# Small shares help where a third to more than half of the patches of each bag are artifacts. These are far from all
+# prototypes, so the plan leaves them out. The pooled share depends on the kind:
 
 # %%
 spoilt = OTSurv(data="artefact-bags", rho=0.5, share=0.4)
@@ -282,8 +281,8 @@ artefacts.round(3)
 # %% [markdown]
 # ## A long tail
 #
-# The price $\lambda$ says how evenly the prototypes are used. At a low one a few take most of a bag; at a high one all are
-# alike, as with balanced transport.
+# At a small $\lambda$, few prototypes receive most of a bag; at a large one, all masses are equal, as in balanced
+# transport.
 
 # %%
 pictures.tail(study.along(lam=[0.01, 10.0], keep=pictures.tail.keep))
@@ -292,7 +291,7 @@ pictures.tail(study.along(lam=[0.01, 10.0], keep=pictures.tail.keep))
 # ## Tissue
 #
 # A photograph of stained tissue in windows of 4 × 4 patches; a window's risk grows with its brown share, and the times are
-# simulated. The colour of a patch is its main prototype, and the fainter it is the less of it is pooled.
+# simulated. Color: main prototype of a patch, paler where less of the patch is pooled.
 
 # %%
 tissue = lab.run(OTSurv.preset("tissue"))
@@ -301,8 +300,8 @@ pictures.slide(tissue)
 # %% [markdown]
 # ## Your own bags
 #
-# An `.npz` with `x` (patches, features), `bag` (patches,), `time` and `event` (bags,); or the same arrays. What can't be used
-# is refused in a sentence.
+# An `.npz` with `x` (patches, features), `bag` (patches,), `time` and `event` (bags,); or the same arrays. An error
+# states what is missing or not allowed.
 
 # %%
 folder = Path(tempfile.mkdtemp())
@@ -329,5 +328,5 @@ sorted(path.name for path in folder.glob("*.pdf"))
 # %% [markdown]
 # ## Where to go from here
 #
-# `study.panel()` opens the live page in a cell: choose a bag, move the shown share and watch what is left out; nothing is
-# trained anew for that. `lab verify otsurv` measures what the paper and mathematics claim.
+# `study.panel()` opens the live page in a cell: choose a bag and move the shown share to see which patches are left out;
+# this needs no new training. `lab verify otsurv` measures the paper's claims.

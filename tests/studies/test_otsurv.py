@@ -122,7 +122,7 @@ def test_an_unfinished_training_says_so():
     assert "The training ended in epoch 1 of 4" in stopped.attrs["advice"]
     assert np.isnan(stopped.loss[1:]).all()
     assert np.isfinite(stopped.risk).all()
-    for name in ("training", "schedule", "km"):
+    for name in ("training", "km"):
         hv.renderer("matplotlib").get_plot(OTSurv.pictures[name](stopped))
     untrained = SHORT.but(epochs=0).run()
     assert untrained.attrs["reason"] == "converged"
@@ -138,9 +138,7 @@ def test_patience_ends_the_training_on_the_next_fold(runs):
     assert run.attrs["advice"] == "" or "lower the epochs" in run.attrs["advice"]
     assert checked.size == 10 + int(checked[10:].argmin()) + 1 + 2 < 30
     assert int(run.iterations) == checked.size * 10  # five batches to learn from and five to check
-    for name in ("training", "schedule"):
-        if not OTSurv.pictures[name].applies(run):
-            hv.renderer("bokeh").get_plot(OTSurv.pictures[name](run))
+    hv.renderer("bokeh").get_plot(OTSurv.pictures.training(run))
     two = datasets.bags.from_arrays("two folds", mine(fold=np.arange(12) // 2 % 2))
     with pytest.raises(ValueError, match=r"patience = 1 is not allowed.*for with two folds none is left to check"):
         OTSurv(data=two, patience=1).run()
@@ -264,15 +262,14 @@ def test_pictures_show_the_numbers_of_the_result(runs):
 @pytest.mark.slow
 def test_a_picture_that_does_not_apply_says_why(runs):
     mean = runs(pooling="mean")
-    for name in ("plan", "schedule"):
-        with pytest.raises(ValueError, match="mean and attention have no plan: choose ot"):
-            OTSurv.pictures[name](mean)
+    with pytest.raises(ValueError, match="mean and attention have no plan: choose ot"):
+        OTSurv.pictures.plan(mean)
     with pytest.raises(ValueError, match="it shows a sweep over lam"):
         OTSurv.pictures.tail(runs())
     with pytest.raises(ValueError, match="it shows a sweep over pooling and fold"):
         OTSurv.pictures.folds(runs())
     with pytest.raises(ValueError, match="nothing was trained: set epochs above 0"):
         OTSurv.pictures.training(runs(epochs=0))
-    swept = SHORT.along(rho=[0.5, 0.9], keep=["cindex", "cindex_train"], seed=[0, 1])
+    swept = SHORT.along(lam=[0.1, 1.0], keep=["mass"], seed=[0, 1])
     with pytest.raises(ValueError, match="the sweep is also over seed: choose one value"):
-        OTSurv.pictures.shares(swept)
+        OTSurv.pictures.tail(swept)
