@@ -43,7 +43,7 @@ pictures = DPPLeastSquares.pictures
 # %% [markdown]
 # ## Point by point
 #
-# The density of the next point of a DPP vanishes at those before. Independent points all come from the dashed density.
+# The density of the next point of a DPP vanishes at the earlier points. Independent points come from the dashed density.
 
 # %%
 study = DPPLeastSquares()
@@ -62,20 +62,20 @@ by_hand = ((basis(x) ** 2).sum(1) - ((basis(x) @ q) ** 2).sum(1)) / (10 - 4) / 2
 print(f"at most {float(abs(by_hand - result.conditional.values[4]).max()):.1e} apart")
 
 # %% [markdown]
-# ## What it buys
+# ## Stability
 #
-# A design is stable where the least eigenvalue of $G = \frac1n \sum w \varphi \varphi^T$ is at least $1 - \delta$. With
-# $n = 3m$ nearly half of the repeated DPPs are, and three in a hundred designs of independent points, though
-# of the optimal law.
+# A design is stable where the smallest eigenvalue of $G = \frac1n \sum w \varphi \varphi^T$ is at least $1 - \delta$. With
+# $n = 3m$ nearly half of the repeated DPPs are stable, but only 2% of the designs of independent points from the optimal
+# measure.
 
 # %%
 pictures.stability(result)
 
 # %%
-pictures.table(result)
+result[["probability", "lambda_median", "ratio_mean", "ratio_stable"]].sel(n_over_m=3).to_dataframe()
 
 # %% [markdown]
-# The *mean* error of independent points is ruled by a few draws: look at quantiles.
+# A few draws dominate the *mean* error of independent points, so compare quantiles.
 
 # %%
 pictures.errors(result)
@@ -182,19 +182,19 @@ for bad in (lambda x: x, lambda x: np.full(len(x), np.nan)):
         print(sentence)
 
 # %% [markdown]
-# ## Thinning, and an estimate that is far too high
+# ## Thinning, and an estimate that is far too large
 #
-# From a stable design points can be deleted while it stays stable: nearly all that are more than m. **The error estimate of
-# the thinned design is then far too high**, since hardly a point is left to test on: on the picture, red points lie orders of
-# magnitude above the dashed line where the estimate is right. Trust that of the design before it was thinned.
+# Points of a stable design can be deleted until little more than m remain, still stable. **The error estimate of
+# the thinned design is then far too large**, since few points are left for testing: red points lie orders of magnitude above
+# the dashed line of equality. Use the estimate of the design before thinning.
 
 # %%
 thinned = study.but(thinned=15, replicates=300).run()
 print(thinned.attrs["advice"])
-pictures.estimate(thinned)
+pictures.thinning(thinned)
 
 # %% [markdown]
 # ## What to try
 #
-# `DPPLeastSquares.preset("plane")` for two variables, `"diabetes"` for a table: there the points are rows, and the question is
-# how few outcomes the regression on all of them needs. `study.panel()` opens the page here.
+# `DPPLeastSquares.preset("plane")` for two variables, `"diabetes"` for a table: there the points are rows, and few outcomes
+# replace the regression on all of them. `study.panel()` opens the page here.

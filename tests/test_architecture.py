@@ -80,7 +80,6 @@ INSIDE: set[str] = set()
 UNTYPED = {
     "diffusion-mbir",
     "dpm-ot",
-    "dpp-least-squares",
     "flair",
     "immiscible-diffusion",
     "inverse-problems",
@@ -107,7 +106,6 @@ UNTYPED = {
 }
 TOO_LONG = {"sparse-ot"}
 LONG = {
-    "dpp-least-squares",
     "immiscible-diffusion",
     "kinetic-optimal-paths",
     "locality-denoisers",

@@ -153,7 +153,7 @@ def replicate(
 
 
 class Summary(NamedTuple):
-    """What replicates say together. Over designs, n/m and replicates; a design is stable where lambda_min >= 1 - delta."""
+    """Statistics of replicates. Over designs, n/m and replicates; a design is stable where lambda_min >= 1 - delta."""
 
     lambda_min: Float[Array, "design n_over_m draw"]
     cond: Float[Array, "design n_over_m draw"]
@@ -163,7 +163,6 @@ class Summary(NamedTuple):
     n_proposals: Float[Array, " draw"]
     probability: Float[Array, "design n_over_m"]  # share of stable ones
     probability_error: Float[Array, "design n_over_m"]  # its standard error
-    tries: Float[Array, "design n_over_m"]  # 1 / probability
     lambda_median: Float[Array, "design n_over_m"]
     ratio_mean: Float[Array, "design n_over_m"]
     ratio_quantile: Float[Array, "design n_over_m level"]
@@ -188,7 +187,6 @@ def summary(problem: Replication, drawn: Replicates, delta: Float[Array, ""], le
         n_proposals=drawn.proposals[made],
         probability=share,
         probability_error=jnp.sqrt(share * (1 - share) / count),
-        tries=1 / share,
         lambda_median=quantiles(lambda_min, (0.5,))[..., 0],
         ratio_mean=jnp.nanmean(ratio, axis=-1),
         ratio_quantile=quantiles(ratio, levels),
