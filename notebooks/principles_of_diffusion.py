@@ -113,8 +113,8 @@ pictures.grids(result)
 # %% [markdown]
 # ## On a line the flow is known
 #
-# The flow keeps the order of points, so that it matches quantiles, $\Psi_{t \to r} = F_r^{-1} \circ F_t$. Few-step models learn
-# identities of this map; of the exact one nothing is left of them.
+# The flow keeps the order of points, so it matches quantiles, $\Psi_{t \to r} = F_r^{-1} \circ F_t$. Few-step models learn
+# identities of this map; their residuals vanish for the exact map.
 
 # %%
 line = lab.run(PrinciplesOfDiffusion.preset("line"))
@@ -132,9 +132,9 @@ left = flow_maps.identities(
 pd.Series({name: float(abs(each).max()) for name, each in left._asdict().items()}, name="largest residual")
 
 # %% [markdown]
-# ## Guidance does not draw from the tilted law
+# ## Guidance does not sample the tilted distribution
 #
-# Of two Gaussians all is known: from N(0, 1), asking for N(m, s²), guidance ends at deviation $s^{1+w}$.
+# For two Gaussians there is a closed form: from N(0, 1) to N(m, s²), guidance ends at standard deviation $s^{1+w}$.
 
 # %%
 rows = {}
@@ -149,15 +149,15 @@ for w in (0.0, 1.0, 2.0, 4.0):
         float(known.deviation),
         float(tilted.deviation),
     ]
-pd.DataFrame(rows, index=["mean", "closed form", "deviation", "closed form", "tilted law"]).T
+pd.DataFrame(rows, index=["mean", "closed form", "deviation", "closed form", "tilted"]).T
 
 # %%
 pictures.motion(lab.run(PrinciplesOfDiffusion.preset("guided")), 32)
 
 # %% [markdown]
-# ## Without a law the data are the law
+# ## Empirical distributions
 #
-# Then the best denoiser is a softmax over them, and its flow ends in them: it remembers.
+# The optimal denoiser is a softmax over the data, and its flow ends in data points: it memorizes.
 
 # %%
 points = PrinciplesOfDiffusion.preset("digits").load().arrays["x"]

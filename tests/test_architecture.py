@@ -91,7 +91,6 @@ UNTYPED = {
     "pmrf",
     "policy-gradient",
     "potential-flows",
-    "principles-of-diffusion",
     "red-diff",
     "regularized-ndes",
     "road-agents",

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from lab.diffusion import grids, walk
-from lab.diffusion.parametrisations import KINDS, convert, error_ratios
+from lab.diffusion.parametrisations import KINDS, error_ratios
 from lab.diffusion.predictions import Exact, Prediction
 from lab.diffusion.samplers import SAMPLERS, DPMSolver2M
 from lab.diffusion.schedules import Level, Noise, noise
@@ -86,21 +86,6 @@ def densities(
     def one(level):
         wide = scale(level, variance)
         return jnp.exp(law.log_density(places * wide, level.a, level.s) + places.shape[1] * jnp.log(wide))
-
-    return jax.lax.map(one, levels)
-
-
-@jit
-def arrows(
-    predict: Prediction, noise: Noise, log_snr: Float[Array, " times"], places: Float[Array, "k d"], variance: Any
-) -> Float[Array, "times kinds k d"]:
-    """What a network may predict, in all five ways, at places on the scale of the data."""
-    levels = noise(noise.time(log_snr))
-
-    def one(level):
-        x = places * scale(level, variance)
-        data = predict(x, level.a, level.s)
-        return jnp.stack([convert(level, x, data, "data", kind) for kind in KINDS])
 
     return jax.lax.map(one, levels)
 

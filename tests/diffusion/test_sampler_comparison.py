@@ -92,18 +92,6 @@ def test_densities_have_mass_one_on_the_scale_of_the_data(name):
     np.testing.assert_allclose(second, variance, rtol=1e-3)
 
 
-def test_arrows_are_all_kinds_of_one_prediction():
-    log_snr = jnp.array([-1.0, 1.0])
-    places = jnp.asarray(np.random.default_rng(6).normal(size=(4, 2)))
-    found = comparison.arrows(Exact(PLANE), VP, log_snr, places, 2.0)
-    for at, each in enumerate(log_snr):
-        level = VP(VP.time(each))
-        x = places * comparison.scale(level, 2.0)
-        data = Exact(PLANE)(x, level.a, level.s)
-        np.testing.assert_allclose(found[at, 0], data, rtol=1e-10)
-        np.testing.assert_allclose(found[at, 2], (level.a * data - x) / level.s**2, rtol=1e-9)
-
-
 def test_a_tilted_law_is_narrower_than_the_class_and_the_share_of_a_class_is_its_probability():
     whole = Exact(LINE)
     one = Exact(diffusion.of_class(LINE, [1]))

@@ -68,9 +68,7 @@ def test_a_class_of_ones_own_on_a_line_whose_map_a_network_learns(tmp_path):
     assert float(run.one_error) == float(run.few_errors.sel(maker="map", few=1))
     assert np.isnan(run.few_errors.sel(maker="map", few=[2, 4, 8])).all()
     assert float(run.few_errors.sel(maker="ddim", few=8)) < float(run.few_errors.sel(maker="ddim", few=1))
-    assert np.isfinite(run.residual.sel(identity="eulerian")).all()
-    assert np.isnan(run.residual.sel(identity="semigroup")).all()
-    for name in ("few", "calls", "residuals", "training"):
+    for name in ("few", "calls"):
         assert PrinciplesOfDiffusion.pictures[name].applies(run) == ""
         figures.export(PrinciplesOfDiffusion.pictures[name](run), tmp_path / f"{name}.svg")
 
@@ -96,7 +94,7 @@ def test_pictures_of_sweeps_are_drawn():
     swept = study.along(**{name: list(values)[:2] for name, values in picture.grid(study, study.load()).items()})
     assert not picture.applies(swept)
     hv.renderer("matplotlib").get_plot(picture(swept))
-    assert "no class is asked for" in study.pictures["guidance"].applies(PrinciplesOfDiffusion().run())
+    assert "no class is chosen" in study.pictures["guidance"].applies(PrinciplesOfDiffusion().run())
 
 
 def test_the_sampler_is_the_one_of_the_library():
