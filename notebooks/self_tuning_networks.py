@@ -25,6 +25,7 @@ import lab
 lab.notebook()  # float64, and the pictures inline
 
 # %%
+import holoviews as hv
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,7 +73,7 @@ tuned = self_tuning.tune(
 pd.DataFrame({"λ": tuned.seen["lam"][-1, :, 0], "slope off": tuned.seen["jac_error"][-1]})
 
 # %% [markdown]
-# The study is the same with pictures. Grey is what is not known to it, the short lines are what it knows.
+# The study draws the same. Gray: the optimal weights; short lines: the approximations of each training.
 
 # %%
 study = SelfTuningNetworks()
@@ -85,7 +86,7 @@ pictures.schedules(result)
 # %% [markdown]
 # ## How large a perturbation
 #
-# Too small a one learns no slope, too large a one learns another.
+# A tiny perturbation reveals no slope; with a large one, the response is no longer linear.
 
 # %%
 swept = lab.sweep(study, sigma=[1e-3, 1e-2, 0.1, 1.0, 3.0], tuned=[False])
@@ -94,19 +95,21 @@ pictures.by_scale(swept)
 # %% [markdown]
 # ## Why gates
 #
-# A linear network whose slope is penalised answers by gates of its hidden units that are sigmoids of the hyperparameter.
+# In a linear network with a penalty on its Jacobian, the optimal hidden units are gated by sigmoids of the hyperparameter.
 
 # %%
 unit = ridge.linear_network(table.train)
 x, t = map(np.asarray, table.train)
 known = np.linalg.solve(x.T @ x + np.exp(0.5) * np.eye(20), x.T @ t)
 print(f"apart by {np.abs(np.asarray(unit.weights(0.5)) - known).max():.1e}")
-pictures.gates(result)
+lam = np.linspace(-8, 4, 97)
+gates = np.asarray(jax.vmap(unit.gates)(jnp.asarray(lam + np.log(len(x)))))
+hv.Overlay([hv.Curve((lam, gate), "λ", "gate") for gate in gates.T])
 
 # %% [markdown]
 # ## A network
 #
-# A perceptron with three rates of dropout on digits, which learns them while it learns to read.
+# A perceptron with three rates of dropout on digits, tuned during training.
 
 # %%
 digits = lab.run(SelfTuningNetworks.preset("digits"))

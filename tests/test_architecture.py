@@ -94,7 +94,6 @@ UNTYPED = {
     "red-diff",
     "regularized-ndes",
     "road-agents",
-    "self-tuning-networks",
     "sgd-stability",
     "shape-correspondence",
     "shortest-path-diffusion",

@@ -31,7 +31,11 @@ class _Table:
     def __init__(self, packed: xr.Dataset, places: list[int], shape: tuple[int, ...], swept: tuple[str, ...]):
         self.packed, self.places, self.shape, self.swept = packed, places, shape, swept
         self.cells = int(np.prod(shape))
-        self.first = unpack(packed, 0)
+        self.first = self._cell(0)
+
+    def _cell(self, row: int) -> xr.Dataset:
+        """One cell, without a variable that has the name of a swept parameter: that name is a coordinate of the sweep."""
+        return unpack(self.packed, row).drop_vars(self.swept, errors="ignore")
 
     def stacked(self) -> xr.Dataset:
         """All cells have the same coordinates, or a beginning of them: a reshape, and NaN for what is not there."""
@@ -68,7 +72,7 @@ class _Table:
         first = self.first
         empty = first.map(lambda v: xr.full_like(v, np.nan, float) if v.dtype.kind in "iubf" else xr.full_like(v, ""))
         cells = dict.fromkeys(range(self.cells), empty)
-        cells |= {at: unpack(self.packed, row) for row, at in enumerate(self.places)}
+        cells |= {at: self._cell(row) for row, at in enumerate(self.places)}
         cells = dict(zip(cells, _alike(list(cells.values())), strict=True))
         table = np.empty(self.cells, object)
         for at, cell in cells.items():  # an assignment at once would ask each Dataset for an array

@@ -17,7 +17,7 @@ from waiting import wait
 
 import lab
 from lab.store import Store
-from lab.studies import Picture, SparseOT, Study
+from lab.studies import Picture, Result, SparseOT, Study
 from lab.sweeps import Plan, batch, run, sweep
 from lab.sweeps import plan as planning
 from lab.sweeps.batch import Way
@@ -89,6 +89,30 @@ def test_coordinates_that_differ_are_joined(store):
             return {"point": np.arange(output["x"].shape[-1]) + 2 * (p.steps > 10)}
 
     agree(sweep(Placed, store=store, steps=[5, 20], rate=RATES), one_by_one(Placed(), steps=[5, 20], rate=RATES))
+
+
+def test_a_swept_parameter_takes_the_place_of_a_variable_of_its_name(store):
+    """Whether cells have the same coordinates or not."""
+
+    class Named(Toy):
+        results = (*Toy.results, Result("rate", ("point",), "rate", "by point"))
+
+        @staticmethod
+        def compute(inputs, p, loop, warm=None):
+            return Toy.compute(inputs, p, loop) | {"rate": inputs["a"]}
+
+    class Placed(Named):
+        slug = "placed"
+
+        @classmethod
+        def coords(cls, data, inputs, p, output):
+            return {"point": np.arange(output["x"].shape[-1]) + 2 * (p.steps > 10)}
+
+    for study in (Named, Placed):
+        found = sweep(study, store=store, steps=[5, 20], rate=RATES)
+        assert found["rate"].dims == ("rate",)
+        assert found.rate.values.tolist() == list(RATES)
+        assert np.isfinite(found.norm).all()
 
 
 def test_what_compute_returns_is_a_variable_or_a_coordinate():
