@@ -109,7 +109,7 @@ along[["s2", "sweeps_per_decade", "sweeps_per_decade_observed", "newton_steps"]]
 # so about the square root of Sinkhorn's count, with products that need no exponential.
 
 # %%
-pictures.steps(result)
+result[["nnz_row", "cg_iters"]].dropna("iteration").to_dataframe()
 
 # %% [markdown]
 # ## When is the plan sparse?
@@ -166,12 +166,12 @@ pd.DataFrame(rows).set_index("mass kept")
 
 # %%
 knee = SinkhornNewtonSparse.preset("knee")
-fixed = knee.picture_result(pictures.tails)
-pictures.tails(fixed)
+fixed = knee.picture_result(pictures.superlinear)
+pictures.superlinear(fixed)
 
 # %%
 key = knee.but(max_sweeps=2000).run()
-pictures.dropped(key)
+key[["dropped_mass", "history_error"]].dropna("iteration").to_dataframe()
 
 # %% [markdown]
 # ## Why a ladder
@@ -293,5 +293,5 @@ sorted(path.name for path in folder.iterdir())
 # %% [markdown]
 # ## Where to go from here
 #
-# `study.panel()` opens the live page in a cell: lower $\varepsilon$, drag a cloud, bring your own cost.
+# `study.panel()` opens the live page in a cell: lower $\varepsilon$, or load your own cost.
 # `lab verify sinkhorn-newton-sparse` measures what the paper and mathematics claim, one by one.

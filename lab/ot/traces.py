@@ -11,10 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 COUNTS = np.unique(np.r_[np.arange(1, 65), np.round(np.geomspace(64, 1e6, 100))].astype(int))
 """Iterations at which long traces are kept: all up to 64, then evenly on a logarithmic scale."""
+
+EXPONENTIAL = 10
+"""Multiply-adds that take as long as an exponential, measured by a pass of each over a matrix."""
+_HALVINGS = 12  # trials of a rejected step
 
 
 def best_so_far(values: Float[ArrayLike, " rows"]) -> Float[ArrayLike, " rows"]:
@@ -44,3 +48,29 @@ def per_decade(error: Float[Array, " rows"], last: Int[Array, ""]) -> Float[Arra
     decades = jnp.log10(error[first] / end)
     settled = (end < 1e-2) & (decades > 0)
     return jnp.where(settled, (last - first) / jnp.where(settled, decades, 1.0), jnp.nan)
+
+
+def newton_work(
+    trace: Mapping[str, Array], newton: Bool[Array, " step"], m: int, n: int, dense: bool
+) -> Float[Array, " step"]:
+    """Multiply-adds of ``SinkhornNewton`` up to each step, for comparisons that do not depend on the machine.
+
+    A step counts its passes of exponentials, the products of conjugate gradients with the entries that the Hessian keeps, or
+    the factorization of a dense Hessian.
+
+    Args:
+        trace: of ``SinkhornNewton``.
+        newton: which steps are Newton steps; the others are sweeps.
+        m, n: numbers of sources and of targets.
+        dense: whether the Hessian is factorized in full.
+
+    Returns:
+        the work so far, by step.
+    """
+    size, entries = trace["size"], float(m * n)
+    trials = jnp.where(size > 0, 1 + jnp.maximum(-jnp.log2(jnp.where(size > 0, size, 1.0)), 0), _HALVINGS)
+    solve = m * m * n + m**3 / 3 if dense else 2 * trace["inner"] * trace["kept"]
+    level = jnp.append(trace["epsilon"][:1], trace["epsilon"][:-1])
+    passes = jnp.where(newton, trials, 1.0) + (trace["epsilon"] < level)  # a lower level recomputes the plan
+    step = EXPONENTIAL * entries * passes + jnp.where(newton, solve + entries, 0.0)
+    return EXPONENTIAL * entries + jnp.cumsum(step)

@@ -1,5 +1,6 @@
 """The study of Sinkhorn-Newton-Sparse beyond the contract that every study keeps."""
 
+import equinox as eqx
 import holoviews as hv
 import numpy as np
 import ot as pot
@@ -155,7 +156,7 @@ def test_traces_of_both_methods_are_kept_at_their_iterations(runs):
     assert (gap[np.isfinite(gap)] >= 0).all()
     assert (np.diff(run.f_gap.sel(solver="Sinkhorn").dropna("count")) <= 1e-15).all()  # it never goes down
     last = run.history_epsilon.values == run.history_epsilon.values[-1]
-    assert (np.diff(run.history_gap.values[last]) <= 1e-12).all()
+    assert (np.diff(run.f_gap.values[0, :steps][last]) <= 1e-12).all()
 
 
 @pytest.mark.slow
@@ -166,9 +167,7 @@ def test_work_is_counted(runs):
     newton = np.isfinite(run.nnz_row.values)
     assert (run.alpha.values[newton] == 1).all()
     each = 10.0 * m * n + np.where(newton, m * n + 2 * np.nan_to_num(run.cg_iters * run.nnz_row * m), 0)
-    work = run.work.sel(solver="Sinkhorn-Newton-Sparse").values[: len(each)]
-    np.testing.assert_allclose(work, 10 * m * n + np.cumsum(each))
-    assert float(run.total_work[0]) == work[-1]
+    np.testing.assert_allclose(run.total_work[0], 10 * m * n + each.sum())
     np.testing.assert_allclose(run.total_work[1], 2 * m * n * int(run.sinkhorn_sweeps))
     np.testing.assert_allclose(run.work_ratio, run.total_work[1] / run.total_work[0])
 
@@ -185,7 +184,6 @@ def test_the_hessian_is_what_the_threshold_leaves(runs, values, kept):
     run = runs(**values)
     plan = run.plan.values
     np.testing.assert_allclose(run.cutoff, kept(plan), rtol=1e-9)
-    np.testing.assert_allclose(run.kept_mass, plan[plan >= float(run.cutoff) * (1 - 1e-12)].sum(), atol=1e-12)
     whole, sparse = hessians(run)
     m = len(plan)
     np.testing.assert_allclose(whole[:m, m:], plan)
@@ -196,12 +194,11 @@ def test_the_hessian_is_what_the_threshold_leaves(runs, values, kept):
     np.testing.assert_allclose(whole @ null, 0, atol=1e-15)
 
 
-def test_sorted_entries_and_the_mass_outside(runs):
+def test_sorted_entries(runs):
     run = runs()
     plan = np.sort(run.plan.values.ravel())[::-1]
     at = np.round(run["rank"].values * run.sizes["row"]).astype(int)
     np.testing.assert_allclose(run.sorted_entry, plan[at - 1] * run.sizes["row"], rtol=1e-12)
-    np.testing.assert_allclose(run.mass_beyond, 1 - np.cumsum(plan)[at - 1], atol=1e-13)
 
 
 @pytest.mark.slow
@@ -224,7 +221,6 @@ def test_own_cost_of_more_targets_than_sources_and_other_mass(runs):
     np.testing.assert_allclose(run.plan.sum("row"), arrays["b"], rtol=1e-12)
     np.testing.assert_allclose(run.plan.sum("col"), arrays["a"], rtol=1e-6)
     assert abs(float(run.duality_gap)) < 1e-9
-    assert "x" not in run
     with pytest.raises(ValueError, match=r"ground = 'manhattan' is not allowed: .* a cost but no points"):
         SinkhornNewtonSparse(data=mine, ground="manhattan").run()
 
@@ -308,10 +304,10 @@ def test_the_paper_cases_are_presets():
 
 @pytest.mark.slow
 def test_the_command_draws_a_figure(tmp_path):
-    target = tmp_path / "steps.svg"
+    target = tmp_path / "gap.svg"
     words = ["--data", "digits-pixels", "--side", "6", "--max-sweeps", "2000", "--width", "column", "-o", str(target)]
-    assert main(["figure", "sinkhorn-newton-sparse:steps", *words]) == 0
-    assert "CG iterations" in target.read_text().replace("\u00a0", " ")
+    assert main(["figure", "sinkhorn-newton-sparse:gap", *words]) == 0
+    assert "first Newton step" in target.read_text().replace("\u00a0", " ")
 
 
 @pytest.mark.slow
@@ -338,8 +334,12 @@ def test_a_run_whose_error_is_no_number_has_not_converged(monkeypatch):
     """Whatever ended its loop: every study inherits it."""
     data = datasets.from_arrays("equal", {"x": np.ones((1, 2)), "y": np.ones((1, 2))})
     study, compute = SinkhornNewtonSparse(data=data, max_iterations=5, max_sweeps=5), SinkhornNewtonSparse.compute
-    spoiled = staticmethod(lambda *given: compute(*given) | {"row_error_l1": np.nan})
-    monkeypatch.setattr(SinkhornNewtonSparse, "compute", spoiled)
+
+    def spoiled(*given):
+        run = compute(*given)
+        return run._replace(outputs=eqx.tree_at(lambda outputs: outputs.row_error_l1, run.outputs, np.nan))
+
+    monkeypatch.setattr(SinkhornNewtonSparse, "compute", staticmethod(spoiled))
     result = study.run()
     assert (result.attrs["converged"], result.attrs["reason"], bool(result.converged)) == (0, "not_finite", False)
     assert "infinite or NaN" in result.attrs["advice"]
