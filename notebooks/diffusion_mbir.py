@@ -15,10 +15,10 @@
 #
 # Chung, Ryu, McCann, Klasky and Ye, *Solving 3D Inverse Problems using Pre-trained 2D Diffusion Models*, CVPR 2023.
 #
-# A diffusion model knows single slices of a volume. Reconstructed one by one from few measurements, neighbouring slices do not
-# agree: the volume flickers. A penalty on what differs between neighbours, in one cheap step of ADMM after each step of the
-# diffusion, makes them agree. This notebook builds the scan, takes the steps one by one, shows where they diverge, and ends in
-# the paper's figure.
+# A diffusion prior models single slices of a volume. Reconstructed one by one from few measurements, neighboring slices do not
+# agree: the volume flickers. A penalty on differences between neighbors, in one ADMM step after each step of the diffusion,
+# makes them agree. This notebook builds the scan, takes the steps one by one, shows where they diverge, and ends in the paper's
+# figure.
 
 # %%
 import lab
@@ -50,9 +50,6 @@ pictures = DiffusionMBIR.pictures
 study = DiffusionMBIR()
 result = lab.run(study)
 pictures.planes(result)
-
-# %%
-pictures.profile(result)
 
 # %% [markdown]
 # A result is a labelled dataset whose attributes hold everything that is needed to compute it again.
@@ -116,13 +113,13 @@ print(f"{float(mbir.planes(found.x[0], volume).volume):.2f} dB, from the study's
 pictures.film.strip(result, 3).cols(1)
 
 # %% [markdown]
-# ## Sharing is what makes it cheap
+# ## Shared variables make one step enough
 #
-# u and w of ADMM go on from level to level. Started anew, one step at each level hardly feels the penalty; twenty steps do, at
-# twenty times the cost.
+# u and w of ADMM are carried from level to level. If they restart, one step per level barely applies the penalty; twenty steps
+# do, at twenty times the cost.
 
 # %%
-rows = {"shared, K = 1": {}, "anew, K = 1": {"share": False}, "anew, K = 20": {"share": False, "admm": 20}}
+rows = {"shared, K = 1": {}, "restarted, K = 1": {"share": False}, "restarted, K = 20": {"share": False, "admm": 20}}
 runs = {name: lab.run(study.but(**change)) for name, change in rows.items()}
 pd.DataFrame(
     {name: [float(run.psnr), float(run.tv_z), float(run.residual)] for name, run in runs.items()},
@@ -136,18 +133,18 @@ pictures.progress(four)
 # %% [markdown]
 # ## Where it diverges
 #
-# u lags a step behind. A large $\rho$ ties x to the noisier differences of the level before, and undoes the denoising. The flag
-# compares the volume with slices that have nothing to do with each other.
+# u lags one step behind. A large $\rho$ ties x to the noisier differences of the previous level and undoes the denoising. The
+# roughness compares the volume with unrelated slices.
 
 # %%
-wild = lab.run(DiffusionMBIR.preset("diverges"))
+wild = lab.run(study.but(rho=1.0, sigma_max=20.0))
 print(wild.attrs["advice"])
 pictures.roughness(wild)
 
 # %% [markdown]
-# ## A prior of something else
+# ## A prior trained on other images
 #
-# Who has only seen digits is lost slice by slice, but not with the penalty: the paper's message on other anatomies.
+# A prior trained on digits fails slice by slice, but not with the penalty, as the paper reports for other anatomies.
 
 # %%
 other = study.but(learnt="digits").run()
@@ -160,22 +157,19 @@ pictures.planes(other)
 
 # %%
 resonance = study.but(scanner="MRI").run()
-pictures.spectrum(resonance)
+pictures.measured(resonance)
 
 # %%
 pictures.planes(resonance)
 
 # %% [markdown]
-# ## What it is worth
+# ## Comparison with the Gaussian MAP
 #
 # The Gaussian MAP is the exact posterior mean of this prior, slice by slice, and has no sampling noise. The table compares it
 # with DiffusionMBIR and the others on one volume.
 
 # %%
 pictures.table(result)
-
-# %%
-pictures.similarity(result)
 
 # %% [markdown]
 # ## The paper's figure

@@ -11,7 +11,7 @@ from lab import denoise, inverse
 from lab.datasets import Data, volumes
 from lab.inverse import mbir
 from lab.studies.inverse.diffusion_mbir import DiffusionMBIR
-from lab.studies.inverse.diffusion_mbir.variables import METHODS
+from lab.studies.inverse.diffusion_mbir.experiment import METHODS
 
 SHEET_NAMES = "psnr_axial psnr_coronal psnr_sagittal residual tv_z residual_path psnr_path sigma volume"  # section 7
 RNG = np.random.default_rng(7)
@@ -110,15 +110,13 @@ def test_a_click_computes_nothing_but_what_is_shown(first):
 @pytest.mark.slow
 def test_clicks_go_where_they_are_drawn(first):
     pictures, run = DiffusionMBIR.pictures, first.result
-    n, slices, down = 12, 6, 13
+    n, down = 12, 13
     tall = 3 * down - 1
     assert pictures["planes"].clicked(run, 5.5, tall - 3.5) == {"row": 3, "column": 5}
     assert pictures["planes"].clicked(run, down + 7.5, tall - down - 3 - 1.5) == {"slice": 1, "column": 7}
     assert pictures["planes"].clicked(run, 4 * down + 7.5, tall - 2 * down - 3 - 5.5) == {"slice": 5, "row": 7}
     assert pictures["planes"].clicked(run, 7.5, tall - down - 1.5) == {}  # above the plane: six slices in twelve pixels
     assert pictures["planes"].clicked(run, n + 0.5, tall - 3.5) == {}
-    assert pictures["profile"].clicked(run, 3.4, 0.2) == {"slice": 3}
-    assert pictures["profile"].clicked(run, 99.0, 0.2) == {"slice": slices - 1}
     drawn: Any = pictures["planes"](run)
     canvas = next(layer for layer in drawn if isinstance(layer, hv.RGB))
     at = canvas.data[down + 3 + 1, down + 7, 0] / 127.5 - 1  # the coronal plane by FBP, slice 1, column 7
@@ -165,10 +163,9 @@ def test_resonance_and_a_volume_without_training_slices():
     np.testing.assert_allclose(run.volumes.sel(solver="FBP"), zero, atol=1e-10)
     drawn = DiffusionMBIR.pictures
     for backend in ("bokeh", "matplotlib"):
-        hv.renderer(backend).get_plot(drawn["spectrum"](run))
+        hv.renderer(backend).get_plot(drawn["measured"](run))
         hv.renderer(backend).get_plot(drawn["planes"](run))
-    with pytest.raises(ValueError, match="it is no tomograph: choose sparse views or a limited angle"):
-        drawn["sinogram"](run)
+    assert drawn["measured"].finds(run).startswith("4 of 12 frequency lines are measured, with ")
     slices = volumes.ellipsoid_slices(12).reshape(-1, 144) / 255
     np.testing.assert_allclose(run.unrelated[-1], np.sqrt(slices.var(axis=0, ddof=1).mean() + 1e-4), rtol=1e-6)
 
