@@ -47,9 +47,7 @@ class PrinciplesOfDiffusion(Trained):
         ["dpm++2m", "ddim", "euler", "heun", "edm-heun", "dpm-2", "ancestral", "sde", "corrected", "langevin"],
         doc="step from one time to the next; the last four draw random numbers",
     )
-    steps = size(
-        10, (1, 2000), (2, 200), label="steps", symbol="N", doc="some samplers evaluate the denoiser twice in a step"
-    )
+    steps = size(10, (1, 2000), (2, 200), label="steps", symbol="N", doc="steps; some samplers evaluate twice in each")
     spacing = Choice(
         ["log-snr", "time", "karras", "quadratic", "change"],
         label="grid",
@@ -58,7 +56,14 @@ class PrinciplesOfDiffusion(Trained):
     schedule = Choice(list(SCHEDULES), doc="weights of data and noise at each time")
     guided = Switch(False, label="guidance", doc="sample a class: a component of the distribution, or a label")
     condition = Whole(
-        0, bounds=(0, None), soft=(0, 9), label="class", symbol="c", traced=False, when=_GUIDED, doc="its number"
+        0,
+        bounds=(0, None),
+        soft=(0, 9),
+        label="class",
+        symbol="c",
+        traced=False,
+        when=_GUIDED,
+        doc="number of the class",
     )
     w = Real(
         2.0,
@@ -67,7 +72,7 @@ class PrinciplesOfDiffusion(Trained):
         label="guidance strength",
         symbol="w",
         when=_GUIDED,
-        doc="0: class; -1: none",
+        doc="guidance; 0: class; -1: none",
     )
     eta = Real(
         1.0,
@@ -78,14 +83,7 @@ class PrinciplesOfDiffusion(Trained):
         when=_RANDOM,
         doc="new noise in a step; 0: none",
     )
-    rho = positive(
-        7.0,
-        (1, 12),
-        label="exponent",
-        symbol="ρ",
-        group="more",
-        doc="of the Karras grid; large: more steps near the data",
-    )
+    rho = positive(7.0, (1, 12), label="exponent", symbol="ρ", group="more", doc="exponent of the Karras grid")
     churn = Real(
         0.0,
         bounds=(0, None),

@@ -53,12 +53,12 @@ class DPPLeastSquares(Study):
         doc="number of functions; in several variables the largest complete set of at most so many",
     )
     oversampling = Whole(
-        3, bounds=(1, MOST), symbol="n/m", label="points per function", doc="n evaluations divided by m"
+        3, bounds=(1, MOST), symbol="n/m", label="points per function", doc="evaluations divided by functions"
     )
     sampler = Choice(
         [DPP, *(name for name in DESIGNS[::-1] if name != DPP)],
         label="design",
-        doc="whose numbers are shown, and which is thinned; all five are always drawn",
+        doc="design that is shown and thinned; all five are always drawn",
     )
     delta = Real(
         0.5,
@@ -69,11 +69,9 @@ class DPPLeastSquares(Study):
         doc="a design is stable where the smallest eigenvalue of G is at least 1 - δ",
     )
     dimension = Whole(
-        1, bounds=(1, 3), symbol="d", label="variables", traced=False, doc="of the function; a table has its own"
+        1, bounds=(1, 3), symbol="d", label="variables", traced=False, doc="number of variables; a table has its own"
     )
-    space = Choice(
-        list(bases.SPACES), label="index set", doc="products of univariate functions that are used, for d above 1"
-    )
+    space = Choice(list(bases.SPACES), label="index set", doc="set of products of univariate functions, for d above 1")
     replicates = size(500, (10, 50_000), (100, 5000), label="draws", doc="independent replicates of every design")
     thinned = Whole(
         0,

@@ -50,9 +50,7 @@ class OTSurv(Study):
         traced=False,
         doc="how a bag becomes one vector; ot: plan to prototypes; mean: all patches alike; attention: learned mean",
     )
-    rho = _share(
-        1.0, label="pooled share", symbol="ρ", doc="share of the patches' mass that is pooled at the end of training"
-    )
+    rho = _share(1.0, label="pooled share", symbol="ρ", doc="pooled share of the mass at the end of training")
     ramp = Whole(
         5,
         bounds=(0, 1000),
@@ -61,7 +59,7 @@ class OTSurv(Study):
         symbol="T",
         unit="epochs",
         when=_OT,
-        doc="epochs in which the pooled share grows to ρ during training; 0: ρ from the start",
+        doc="epochs until the pooled share is ρ; 0: from the start",
     )
     epsilon = positive(
         0.1,
@@ -72,15 +70,17 @@ class OTSurv(Study):
         doc="strength of the entropy, in units of the largest cost",
     )
     lam = positive(
-        1.0,
-        (0.01, 100),
-        label="KL weight",
-        symbol="λ",
-        when=_OT,
-        doc="weight of the KL of prototype masses to equal ones",
+        1.0, (0.01, 100), label="KL weight", symbol="λ", when=_OT, doc="weight of the KL to equal masses of prototypes"
     )
     k = Whole(
-        8, bounds=(1, 256), soft=(1, 32), label="prototypes", symbol="K", traced=False, when=_OT, doc="their number"
+        8,
+        bounds=(1, 256),
+        soft=(1, 32),
+        label="prototypes",
+        symbol="K",
+        traced=False,
+        when=_OT,
+        doc="number of prototypes",
     )
     objective = Choice(
         list(LOSSES),
@@ -97,19 +97,8 @@ class OTSurv(Study):
         traced=False,
         doc="passes over the training bags; 0: untrained",
     )
-    slide = Whole(
-        0,
-        bounds=(0, None),
-        soft=(0, 100),
-        label="shown bag",
-        doc="whose patches, costs and plan are shown; no new training",
-    )
-    share = _share(
-        0.5,
-        label="shown share",
-        symbol="ρ′",
-        doc="share at which patches are shown as pooled or left out; no new training",
-    )
+    slide = Whole(0, bounds=(0, None), soft=(0, 100), label="shown bag", doc="bag that is shown; no new training")
+    share = _share(0.5, label="shown share", symbol="ρ′", doc="pooled share in the pictures; no new training")
     fold = Whole(
         0, bounds=(0, None), soft=(0, 4), label="test fold", group="more", traced=False, doc="fold kept for the test"
     )
@@ -129,15 +118,10 @@ class OTSurv(Study):
         label="learning rate",
         symbol="η",
         group="more",
-        doc="of AdamW: one warm-up epoch, then a cosine",
+        doc="learning rate of AdamW: one warm-up epoch, then cosine",
     )
     dropout = Real(
-        0.0,
-        bounds=(0, 0.95),
-        soft=(0, 0.5),
-        label="dropout",
-        group="more",
-        doc="share of encoded features dropped in training",
+        0.0, bounds=(0, 0.95), soft=(0, 0.5), label="dropout", group="more", doc="dropout rate of encoded features"
     )
     patience = Whole(
         0,

@@ -48,15 +48,11 @@ class SelfTuningNetworks(Study):
         list(PROBLEMS),
         doc="ridge regression with known optimum; or a classifier with dropout, or with noise and cut-outs",
     )
-    lowest = _start(
-        -6.0, label="lowest start", symbol="λ_min", doc="unbounded scale: log of a penalty, logit of a rate"
-    )
-    highest = _start(2.0, label="highest start", symbol="λ_max", doc="starts are evenly spaced up to it")
-    starts = Whole(
-        4, bounds=(1, 32), soft=(1, 8), label="starts", traced=False, doc="trained with equal random numbers"
-    )
-    sigma = positive(0.5, (1e-3, 3), label="scale", symbol="σ", doc="initial, of the perturbation of hyperparameters")
-    tuned = Switch(True, label="scales are tuned", doc="by validation, with the entropy; otherwise fixed")
+    lowest = _start(-6.0, label="lowest start", symbol="λ_min", doc="lowest start: log of a penalty, logit of a rate")
+    highest = _start(2.0, label="highest start", symbol="λ_max", doc="highest start")
+    starts = Whole(4, bounds=(1, 32), soft=(1, 8), label="starts", traced=False, doc="number of trainings")
+    sigma = positive(0.5, (1e-3, 3), label="scale", symbol="σ", doc="initial scale of the perturbation")
+    tuned = Switch(True, label="scales are tuned", doc="tune scales by validation, with the entropy")
     entropy = Real(
         1e-3,
         bounds=(0, None),
@@ -65,13 +61,15 @@ class SelfTuningNetworks(Study):
         label="weight of entropy",
         symbol="τ",
         when={"tuned": (True,)},
-        doc="prevents vanishing scales",
+        doc="weight of the entropy, which prevents vanishing scales",
     )
-    hyper_rate = positive(0.01, (1e-4, 0.3), label="rate of tuning", doc="of Adam, for hyperparameters and scales")
+    hyper_rate = positive(0.01, (1e-4, 0.3), label="rate of tuning", doc="learning rate of hyperparameters and scales")
     learning_rate = positive(
-        0.01, (1e-4, 0.3), label="learning rate", doc="Adam (ridge) or momentum 0.9 (networks, for which 0.05 is usual)"
+        0.01, (1e-4, 0.3), label="learning rate", doc="of Adam (ridge) or momentum 0.9 (networks: 0.05 is usual)"
     )
-    cycles = size(1500, (150, 100_000), (300, 6000), label="cycles", doc="each: some training steps, then tuning steps")
+    cycles = size(
+        1500, (150, 100_000), (300, 6000), label="cycles", doc="number of cycles: training steps, then tuning steps"
+    )
     responds = Switch(True, label="weights respond", doc="off: weights do not depend on hyperparameters")
     compare = Choice(
         list(COMPARED),
@@ -79,8 +77,8 @@ class SelfTuningNetworks(Study):
         doc="trainings with fixed hyperparameters, random or on a grid, or a schedule",
     )
     warmup = Whole(100, bounds=(0, None), soft=(0, 500), label="warm-up", group="more", doc="cycles without tuning")
-    trains = _steps(2, label="steps of training", doc="in each cycle")
-    validates = _steps(1, label="steps of tuning", doc="in each cycle")
+    trains = _steps(2, label="steps of training", doc="training steps in each cycle")
+    validates = _steps(1, label="steps of tuning", doc="tuning steps in each cycle")
     centred = Switch(False, label="centered response", group="more", doc="weights depend on the perturbation only")
     shared = Switch(False, label="shared perturbation", group="more", doc="one perturbation for a batch")
     rows = size(
@@ -92,7 +90,7 @@ class SelfTuningNetworks(Study):
         when=_OF_RIDGE,
         doc="to train on, and as many to validate on",
     )
-    noise = positive(1.0, (0.1, 5), label="noise", group="more", when=_OF_RIDGE, doc="of the target")
+    noise = positive(1.0, (0.1, 5), label="noise", group="more", when=_OF_RIDGE, doc="noise of the target")
     groups = Whole(
         1,
         bounds=(1, 2),
@@ -102,7 +100,9 @@ class SelfTuningNetworks(Study):
         when=_OF_RIDGE,
         doc="of weights, each with a strength",
     )
-    units = size(128, (4, 1024), (16, 256), label="units", group="more", when=_OF_NETWORKS, doc="of each hidden layer")
+    units = size(
+        128, (4, 1024), (16, 256), label="units", group="more", when=_OF_NETWORKS, doc="units of each hidden layer"
+    )
     batch = size(64, (1, 10_000), (16, 256), label="batch", group="more", when=_OF_NETWORKS, doc="samples of a step")
     decays = Switch(
         False, label="decay too", group="more", when={"problem": (PERCEPTRON,)}, doc="tune the weight decay too"
