@@ -291,19 +291,20 @@ pictures.curves(trained.run())
 
 # %% [markdown]
 # The authors train the last block of a vision transformer on images of hundreds of classes. The order of the methods can
-# be seen here; their numbers can't.
+# be seen here, but not their numbers.
 #
 # ## The papers' figures
 #
-# The sizes of the clusters against those of the classes, before training:
+# Sizes of clusters and classes, largest first, before training:
 
 # %%
-sizes = study.picture_result(pictures.sizes)
-pictures.sizes(sizes)
+sizes = study.along(algorithm=["balanced", "uot", "p2ot"], keep=["cluster_mass", "class_share"])
+shares = np.sort(sizes.cluster_mass / sizes.cluster_mass.sum("cluster"), axis=-1)[:, ::-1]
+pd.DataFrame([*shares, np.sort(sizes.class_share.values[0])[::-1]], index=[*sizes.algorithm.values, "classes"]).round(3)
 
 # %% [markdown]
-# The scores after training. One seed says little: each draws other samples, and k-means starts elsewhere. Three seeds,
-# three methods, and where all of them begin. (`trained.picture_result(pictures.scores)` has five seeds and SP²OT as well,
+# The scores after training. One seed is not enough: each has other samples and another start of k-means. Three seeds,
+# three methods, and their common start. (`trained.picture_result(pictures.scores)` has five seeds and SP²OT as well,
 # whose training takes several times as long.)
 
 # %%
@@ -313,9 +314,9 @@ scores = trained.along(
 pictures.scores(scores)
 
 # %% [markdown]
-# The intervals above hold mostly what differs between the starts, and all methods start from the same. So what a method
-# *adds* to its start is known far better than its score: the difference to k-means, seed by seed, with its 95%
-# interval. Balanced labels lose NMI and F1; flexible sizes lose less, and progressive labels do not lose.
+# Most of the variation above is between starts, which all methods share. So the *gain* of a method over its start is known
+# more precisely than its score: the paired difference to k-means with its 95% interval. Balanced labels lose NMI and F1;
+# flexible sizes lose less, and progressive labels do not lose.
 
 # %%
 gains = {}
@@ -330,7 +331,7 @@ pd.Series(gains).unstack().loc[scores.algorithm.values]
 # The accuracy of frequent and rare classes, for the first seed:
 
 # %%
-pictures.groups(scores.sel(seed=0))
+scores.group_acc.sel(seed=0, epochs=20).to_pandas().round(3)
 
 # %% [markdown]
 # Exported figures are vector graphics at the width of a journal's column, and carry their recipe: `lab reproduce FILE`
@@ -338,7 +339,7 @@ pictures.groups(scores.sel(seed=0))
 
 # %%
 folder = Path(tempfile.mkdtemp())
-for name, drawn in {"sizes": sizes, "scores": scores}.items():
+for name, drawn in {"quality": along_rho, "scores": scores}.items():
     figures.export_picture(pictures[name], drawn, folder / f"{name}.pdf", width="column")
 sorted(path.name for path in folder.iterdir())
 

@@ -96,7 +96,6 @@ UNTYPED = {
     "sgd-stability",
     "shape-correspondence",
     "shortest-path-diffusion",
-    "sp2ot",
     "stochastic-interpolants",
     "weighted-cfm",
 }
@@ -106,7 +105,6 @@ LONG = {
     "kinetic-optimal-paths",
     "locality-denoisers",
     "sgd-stability",
-    "sp2ot",
     "stochastic-interpolants",
     "weighted-cfm",
 }

@@ -152,16 +152,6 @@ def test_pictures_are_drawn(runs, name):
 
 
 @pytest.mark.slow
-def test_sizes_by_algorithm_are_those_of_the_runs(runs):
-    picture = SP2OT.pictures.sizes
-    drawn = picture(BLOBS.picture_result(picture)).traverse(lambda e: e, [hv.Curve])
-    curves = [np.asarray(e.dimension_values(1)) for e in drawn if type(e) is hv.Curve]
-    for values, algorithm in zip(curves, ("balanced", "uot", "p2ot"), strict=False):
-        mass = runs(algorithm=algorithm).cluster_mass.values
-        np.testing.assert_allclose(values, np.sort(mass / mass.sum())[::-1], atol=1e-9)
-
-
-@pytest.mark.slow
 def test_a_picture_that_does_not_apply_says_why(runs):
     with pytest.raises(ValueError, match="nothing was trained: set epochs above 0"):
         SP2OT.pictures.curves(runs())
