@@ -83,7 +83,6 @@ UNTYPED = {
     "immiscible-diffusion",
     "inverse-problems",
     "kinetic-optimal-paths",
-    "locality-denoisers",
     "maid-bilevel",
     "monge-gap",
     "optimal-boundary",
@@ -103,7 +102,6 @@ TOO_LONG = {"sparse-ot"}
 LONG = {
     "immiscible-diffusion",
     "kinetic-optimal-paths",
-    "locality-denoisers",
     "sgd-stability",
     "stochastic-interpolants",
     "weighted-cfm",
