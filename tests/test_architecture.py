@@ -82,7 +82,6 @@ UNTYPED = {
     "flair",
     "immiscible-diffusion",
     "inverse-problems",
-    "kinetic-optimal-paths",
     "maid-bilevel",
     "monge-gap",
     "optimal-boundary",
@@ -101,7 +100,6 @@ UNTYPED = {
 TOO_LONG = {"sparse-ot"}
 LONG = {
     "immiscible-diffusion",
-    "kinetic-optimal-paths",
     "sgd-stability",
     "stochastic-interpolants",
     "weighted-cfm",

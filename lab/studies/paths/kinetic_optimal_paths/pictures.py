@@ -1,4 +1,4 @@
-"""The pictures of kinetic-optimal probability paths."""
+"""Pictures of kinetic-optimal probability paths, each with its caption and finding."""
 
 from typing import Any
 
@@ -9,8 +9,27 @@ from lab import datasets
 from lab.datasets import Data
 from lab.datasets.gaussians import SPECTRA
 from lab.studies import draw
-from lab.studies.contract import Picture, Pictures, Study, sweeping
+from lab.studies.contract import Comparison, Picture, Pictures, Study, sweeping
+from lab.words import number, percent
 
+_OPTIMAL, _LINEAR = "kinetic optimal", "linear"
+_ALL = {
+    _OPTIMAL: "the kinetic optimal schedule",
+    _LINEAR: "the linear schedule",
+    "trigonometric": "the trigonometric schedule",
+    "VP": "the VP diffusion",
+    "between": "the mixed schedule",
+}
+W2SQ = Comparison(
+    "w2sq",
+    "W₂² to held-out data",
+    _ALL,
+    result="w2sq",
+    along="schedule",
+    ours=_OPTIMAL,
+    best_at={"data": "stretched-gaussian", "nfe": 1},
+)
+ENERGY = Comparison("energy", "kinetic energy", _ALL, result="energy", along="schedule", ours=_OPTIMAL)
 _STEPS = (1, 2, 4, 6, 10, 16, 40)
 _TAIL, _TAILED = 9, 60  # moments, particles
 _SHORT = {"kinetic optimal": "optimal", "trigonometric": "trigon."}  # where there is little room
@@ -22,42 +41,40 @@ def _tints(result: xr.Dataset) -> dict[str, str]:
     return dict(zip(result.schedule.values.tolist(), draw.colours(result.sizes["schedule"]), strict=True))
 
 
-def seen_schedules(result: xr.Dataset) -> dict[str, str]:
-    """The three schedules that are looked at, with their colours."""
+def _seen(result: xr.Dataset) -> dict[str, str]:
+    """The three schedules that are shown, with their colors."""
     tints = _tints(result)
-    return {name: tints[name] for name in ("kinetic optimal", "linear", sweeping.parameters(result)["beside"])}
+    return {name: tints[name] for name in (_OPTIMAL, _LINEAR, sweeping.parameters(result)["beside"])}
 
 
 def _title(result: xr.Dataset, name: str) -> str:
     return f"{_SHORT.get(name, name)}: {float(result.w2sq.sel(schedule=name)):.3g}"
 
 
-def _full_and_dashed(result: xr.Dataset, full: str, dashed: str) -> list[Any]:
-    """Two variables over time, of each schedule that is looked at."""
-    return [
-        draw.curve(result.t, result[name].sel(schedule=schedule), color=tint, dash=name == dashed)
-        for schedule, tint in seen_schedules(result).items() for name in (full, dashed)
-    ]
-
-
 def _particles(result: xr.Dataset, moment: int) -> Any:
     limit = float(result.limit)
-    line = float(np.ptp(result.data_position.values[:, 0])) == 0  # of one dimension
-    before = np.clip(np.arange(moment - _TAIL + 1, moment + 1), 0, None)  # at first, where they began, more than once
+    line = float(np.ptp(result.data_position.values[:, 0])) == 0  # data on a line
+    before = np.clip(np.arange(moment - _TAIL + 1, moment + 1), 0, None)  # the first frames repeat the initial position
     shades = result.marginal.values if "marginal" in result else None
     panels = {}
-    for k, name in enumerate(seen_schedules(result)):
+    for k, name in enumerate(_seen(result)):
         position = result.position.sel(schedule=name).values
         panels[_title(result, name)] = draw.Panel(
-            position[moment], position[before][:, :_TAILED], None if shades is None else shades[k, moment],
-            result.data_position if shades is None else None, who=draw.began(position[0]),
+            position[moment],
+            position[before][:, :_TAILED],
+            None if shades is None else shades[k, moment],
+            result.data_position if shades is None else None,
+            who=draw.began(position[0]),
         )
     peak = None if shades is None else 1.2 * float(np.median(shades[:, -1].max(axis=(1, 2))))
     steps = int(sweeping.parameters(result)["nfe"])
     return draw.particles(
-        panels, (-limit, limit), (-limit, limit), peak=peak,
+        panels,
+        (-limit, limit),
+        (-limit, limit),
+        peak=peak,
         note=f"t = {float(result.moment[moment]):.3f}, {steps} Euler step{'s' if steps > 1 else ''}; numbers: W₂² at the end"
-        + ("; across: where each began" if line else ""),
+        + ("; across: initial position" if line else ""),
     )
 
 
@@ -69,21 +86,17 @@ def _separation(result: xr.Dataset) -> Any:
         draw.band(theta, lam - error, lam + error),
         draw.curve(theta, lam, "λ"),
         draw.curve(theta, result.gamma, "γ", color=draw.TARGET),
-        xlabel=draw.label(result.theta), ylabel="λ and γ", ylim=(0, 1.08), xlim=(0, None), xticks=_ANGLES,
+        xlabel=draw.label(result.theta),
+        ylabel="λ and γ",
+        ylim=(0, 1.08),
+        xlim=(0, None),
+        xticks=_ANGLES,
         note=f"Φ = {float(result.phi_total):.3f} ± {float(result.phi_error):.3f}",
     )
 
 
-def _schedules(result: xr.Dataset) -> Any:
-    return draw.plot(
-        *_full_and_dashed(result, "a", "m"), *draw.legend(list(seen_schedules(result).items()), 1.03, (-0.38, 0.62)),
-        draw.text([1.03], [0.99], "a, of data"), draw.text([1.03], [0.02], "m, of noise (dashed)"),
-        xlabel="time t", ylabel="a and m", xlim=(0, 1.45), ylim=(0, 1.05), xticks=_QUARTERS,
-    )
-
-
 def _chord(result: xr.Dataset) -> Any:
-    """r at the angle φ, the metric in which the energy is that of straight motion."""
+    """r at the angle φ: coordinates in which energy is squared length over time."""
     root = np.sqrt(result.gamma.values)
     theta = result.theta.values
     phi = np.concatenate([[0.0], np.cumsum(np.diff(theta) * (root[1:] + root[:-1]) / 2)])
@@ -91,7 +104,7 @@ def _chord(result: xr.Dataset) -> Any:
     arc = np.linspace(0, np.pi / 2, 100)
     layers = [draw.curve(np.cos(arc), np.sin(arc), color=draw.MUTED)]
     layers += [draw.segments([0, 0], [0, 0], [1, np.cos(total)], [0, np.sin(total)], 0.3, color=draw.MUTED)]
-    shown, tenths = seen_schedules(result), slice(0, None, (result.sizes["t"] - 1) // 10)
+    shown, tenths = _seen(result), slice(0, None, (result.sizes["t"] - 1) // 10)
     for name, tint in reversed(shown.items()):
         run = result.sel(schedule=name)
         r = np.hypot(run.a.values, run.m.values)
@@ -108,57 +121,51 @@ def _chord(result: xr.Dataset) -> Any:
         draw.text([1.02], [0.02], "noise", color=draw.SOURCE),
         draw.text([1.03 * np.cos(total)], [1.03 * np.sin(total)], "data", color=draw.TARGET),
         *draw.legend(rows, 0.84, (1 - max(0.8, 25 * letter * right), 1.0)),
-        xlabel="r cos φ", ylabel="r sin φ", equal=True, height=380, xlim=(0, right),
-        ylim=(0, 1.06), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1),
+        xlabel="r cos φ",
+        ylabel="r sin φ",
+        equal=True,
+        height=380,
+        xlim=(0, right),
+        ylim=(0, 1.06),
+        xticks=(0, 0.5, 1),
+        yticks=(0, 0.5, 1),
     )
 
 
 def _integrand(result: xr.Dataset) -> Any:
-    shown = seen_schedules(result)
+    shown = _seen(result)
     inside = result.density_conditional.sel(schedule=list(shown)).values[:, 10:-10]
     top = min(1.15 * float(inside.max()), 6.0)
     return draw.plot(
-        *_full_and_dashed(result, "density", "density_conditional"),
-        draw.text([1.03], [0.93 * top], "dashed: of single pairs"), draw.text([1.03], [0.85 * top], "full: what is left"),
+        *(
+            draw.curve(result.t, result[name].sel(schedule=schedule), color=tint, dash=name == "density_conditional")
+            for schedule, tint in shown.items()
+            for name in ("density", "density_conditional")
+        ),
+        draw.text([1.03], [0.93 * top], "dashed: of single pairs"),
+        draw.text([1.03], [0.85 * top], "full: of the marginal"),
         *draw.legend(list(shown.items()), 1.03, (-0.3 * top, 0.6 * top)),
-        xlabel="time t", ylabel="energy per time", xlim=(0, 1.52), ylim=(0, top), xticks=_QUARTERS,
+        xlabel="time t",
+        ylabel="energy per time",
+        xlim=(0, 1.52),
+        ylim=(0, top),
+        xticks=_QUARTERS,
     )
-
-
-def _energies(result: xr.Dataset) -> Any:
-    at = np.arange(result.sizes["schedule"])
-    names = result.schedule.values.tolist()
-    return draw.plot(
-        draw.bars(at - 0.19, result.energy_conditional, width=0.36, color=draw.MUTED),
-        draw.bars(at + 0.19, result.energy, width=0.36),
-        draw.hline(float(result.least), color=draw.GOOD),
-        xticks=[(k, _SHORT.get(name, name)) for k, name in enumerate(names)], xlabel="schedule",
-        ylabel="energy, per dimension", xlim=(-0.6, len(names) - 0.4),
-        ylim=(0, 1.15 * float(np.nanmax([result.energy_conditional.values, result.energy.values]))),
-        note=f"dashed: the least, E* = {float(result.least):.4g}",
-    )
-
-
-def _images(result: xr.Dataset) -> Any:
-    sheets = {}
-    for name in seen_schedules(result):
-        pixels = np.clip((result.sample_image.sel(schedule=name).values + 1) / 2, 0, 1)
-        pixels = np.pad(pixels, ((0, 0), (0, 1), (0, 1)), constant_values=0.5)
-        rows = pixels[: len(pixels) // 4 * 4].reshape(-1, 4, *pixels.shape[1:])
-        sheets[_title(result, name)] = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
-    return draw.strip(list(sheets.items()), height=300)
 
 
 def _training(result: xr.Dataset) -> Any:
     titles = [
         f"{_SHORT.get(name, name)}, W₂² {float(distance):.3f}"
-        for name, distance in zip(seen_schedules(result), result.w2sq_network, strict=True)
+        for name, distance in zip(_seen(result), result.w2sq_network, strict=True)
     ]
     least = [float(loss) for loss in result.loss_least]
     return draw.training(
-        dict(zip(titles, result.loss, strict=True)), least=dict(zip(titles, least, strict=True)), bins=60,
-        colors=dict(zip(titles, seen_schedules(result).values(), strict=True)),
-        ylabel=f"loss, mean of {max(1, result.sizes['step'] // 60)} steps", ylim=(0, None),
+        dict(zip(titles, result.loss, strict=True)),
+        least=dict(zip(titles, least, strict=True)),
+        bins=60,
+        colors=dict(zip(titles, _seen(result).values(), strict=True)),
+        ylabel=f"loss, mean of {max(1, result.sizes['step'] // 60)} steps",
+        ylim=(0, None),
     )
 
 
@@ -171,17 +178,14 @@ def _steps(result: xr.Dataset) -> Any:
             draw.curve(nfe, by_seed.mean(axis=0), name, color=tint),
         ]
     return draw.plot(
-        *layers, draw.hline(float(result.w2sq_floor.mean())), xlabel="Euler steps", ylabel="W₂²",
-        logx=True, logy=True, xticks=(1, 2, 4, 10, 20, 40), height=360,
-    )
-
-
-def _weight(result: xr.Dataset) -> Any:
-    between = result.sel(schedule="between")
-    lines = {"energy E": between.energy, f"W₂², K = {int(sweeping.parameters(result)['nfe'])}": between.w2sq}
-    return draw.over(
-        result.weight, lines, xlabel="0: kinetic optimal, 1: linear", ylabel="energy and W₂²", ylim=(0, None),
-        xticks=_QUARTERS,
+        *layers,
+        draw.hline(float(result.w2sq_floor.mean())),
+        xlabel="Euler steps",
+        ylabel="W₂²",
+        logx=True,
+        logy=True,
+        xticks=(1, 2, 4, 10, 20, 40),
+        height=360,
     )
 
 
@@ -211,18 +215,18 @@ def _one_axis(result: xr.Dataset) -> str:
     return f"it shows a sweep over one of {', '.join(_AXES)}"
 
 
-def what_changed(result: xr.Dataset) -> tuple[str, str]:
+def _what_changed(result: xr.Dataset) -> tuple[str, str]:
     """The parameter along which the curves are, and its sign."""
     (name,) = sweeping.swept(result)
     return name, {"dimension": "d", "spectrum": "e"}.get(name, name)
 
 
 def _curves(result: xr.Dataset) -> Any:
-    name, sign = what_changed(result)
+    name, sign = _what_changed(result)
     theta = result.theta.values
     theta = theta if theta.ndim == 1 else theta[0]
     tints = draw.colours(result.sizes[name], ordered=name != "spectrum")
-    shown = result.gamma if name == "draws" else result.lam  # where λ is not seen to differ
+    shown = result.gamma if name == "draws" else result.lam  # the curves of λ would coincide
     rows = shown.transpose(name, "theta").values
     angles = np.broadcast_to(result.phi_total.values, len(rows))
     top = 1.1 * rows.max() if name == "draws" else 1.0
@@ -231,33 +235,122 @@ def _curves(result: xr.Dataset) -> Any:
         draw.band(theta, 0 * theta, np.sin(theta) ** 2 * (name != "draws"), color=draw.MUTED),
         *(draw.curve(theta, row, color=tint) for row, tint in zip(rows, tints, strict=True)),
         *draw.legend(list(zip(titles, tints, strict=True)), 1.62, (0.0, 0.95 * top)),
-        xlabel="angle θ, tan θ = a/m (rad)", ylabel=draw.label(shown), xlim=(0, 2.5), ylim=(0, 1.05 * top), xticks=_ANGLES,
+        xlabel="angle θ, tan θ = a/m (rad)",
+        ylabel=draw.label(shown),
+        xlim=(0, 2.5),
+        ylim=(0, 1.05 * top),
+        xticks=_ANGLES,
     )
 
 
+# ---- findings ------------------------------------------------------------------------------------------------------
+
+
+def _separation_finding(result: xr.Dataset) -> str:
+    return f"The angle Φ is {percent(float(result.phi_total) / (np.pi / 2))} of π/2, where straight lines are optimal"
+
+
+def _integrand_finding(result: xr.Dataset) -> str:
+    optimal, linear = (result.density.sel(schedule=name).values for name in (_OPTIMAL, _LINEAR))
+    low, high = float(np.nanmin(optimal)), float(np.nanmax(optimal))
+    level = (
+        f"level at {number(high, 3)}"
+        if high - low <= 0.02 * high
+        else f"between {number(low, 2)} and {number(high, 2)}"
+    )
+    low, high = (number(float(each(linear)), 2) for each in (np.nanmin, np.nanmax))
+    return f"Energy of the marginal: {_OPTIMAL} {level}, {_LINEAR} between {low} and {high}"
+
+
+def _steps_finding(result: xr.Dataset) -> str:
+    """The number of steps from which on the distance is within twice its floor."""
+    steps, floor = np.sort(result.nfe.values), float(result.w2sq_floor.mean())
+    told = []
+    for name in (_OPTIMAL, _LINEAR):
+        mean = result.w2sq.sel(schedule=name).mean("seed").sortby("nfe").values
+        beyond = np.flatnonzero(~(mean <= 2 * floor))
+        first = 0 if not beyond.size else int(beyond[-1]) + 1
+        told.append(f"{steps[first] if first < len(steps) else f'over {steps[-1]}'} ({name})")
+    return f"Euler steps to twice the floor of W₂²: {', '.join(told)}"
+
+
+def _curves_finding(result: xr.Dataset) -> str:
+    name, sign = _what_changed(result)
+    angles = np.broadcast_to(result.phi_total.values, result.sizes[name])
+    low, high = int(np.argmin(angles)), int(np.argmax(angles))
+    values = result[name].values
+    if low == high:
+        return f"Φ is {angles[0]:.3f} for all; π/2 is 1.571"
+    return (
+        f"Φ is {angles[low]:.3f} at {sign} = {values[low]}, {angles[high]:.3f} at {sign} = {values[high]}; π/2 is 1.571"
+    )
+
+
+def _training_finding(result: xr.Dataset) -> str:
+    pairs = zip(_seen(result), result.w2sq_network.values, strict=True)
+    told = [f"{name} {number(float(value), 3)}" for name, value in pairs if np.isfinite(value)]
+    return f"W₂² with the networks: {', '.join(told) or 'not finite'}"
+
+
 PICTURES = Pictures(
-    Picture("particles", "Particles of three schedules", "The same noise moved by the exact velocity in equally many Euler "
-            "steps; underneath the exact density, or in orange the data.", _particles, plays="moment", share=1.9),
-    Picture("separation", "The curve of the data", "λ: fraction of the variance that the optimal denoiser explains. γ: its "
-                                                   "gain over a "
-            "linear denoiser. Gray: values that no data set has.", _separation),
-    Picture("schedules", "The schedules", "How much data (full) and noise (dashed) there is at each time.", _schedules),
-    Picture("chord", "Schedules as paths", "In the angle φ = ∫√γ dθ, energy is squared length over time: the chord at constant "
-            "speed minimizes it. Dots: tenths of time.", _chord),
-    Picture("integrand", "Where energy cancels", "Energy at each time: of single pairs (dashed), and what is left of it in the "
-            "marginal velocity (full). The kinetic optimal one is level.", _integrand),
-    Picture("energies", "Energy by schedule", "Grey: of single pairs; blue: of the marginal velocity. None is below E*.",
-            _energies),
-    Picture("images", "The samples", "What the first particles end as; the numbers are W₂² of all.", _images,
-            needs=("sample_image",)),
-    Picture("training", "Networks", "Loss of a network for each schedule; dashed: loss of the exact velocity. W₂²: of "
-                                    "particles moved by "
-            "the network.", _training, needs=("loss",)),
-    Picture("steps", "W₂² by the number of steps", "Mean over three seeds, each seed small. The dashed level is the distance "
-            "of two sets of fresh samples.", _steps, along={"nfe": _STEPS, "seed": (0, 1, 2)}, needs=("w2sq", "w2sq_floor")),
-    Picture("weight", "From kinetic optimal to linear", "Energy and distance of the schedules between.", _weight,
-            along={"weight": [round(float(w), 3) for w in np.linspace(0, 1, 9)]}, needs=("energy", "w2sq")),
-    Picture("curves", "What makes straight lines optimal", "λ by the dimension, pixels or number of points (of a known law: γ "
-            "by the number of draws). At Φ = π/2 = 1.571 straight lines are optimal.", _curves, where=_one_axis,
-            along=_what_changes, needs=("lam", "gamma", "phi_total")),
+    Picture(
+        "particles",
+        "Particles of three schedules",
+        "Blue: particles that follow the exact velocity in equally many Euler "
+        "steps from the same noise. Shade: exact density of the path; where it is unknown, orange: data.",
+        _particles,
+        plays="moment",
+        share=1.9,
+    ),
+    Picture(
+        "separation",
+        "The curve of the data",
+        "λ: fraction of the variance that the optimal denoiser explains. γ: its "
+        "gain over a linear denoiser. Gray: values that no data set has.",
+        _separation,
+        finds=_separation_finding,
+    ),
+    Picture(
+        "chord",
+        "Schedules as paths",
+        "In the angle φ = ∫√γ dθ, energy is squared length over time: the chord at constant "
+        "speed minimizes it. Dots: tenths of time.",
+        _chord,
+    ),
+    Picture(
+        "integrand",
+        "Where energy cancels",
+        "Dashed: energy of single pairs at each time. Full: energy of the marginal velocity. Color: schedule.",
+        _integrand,
+        finds=_integrand_finding,
+    ),
+    Picture(
+        "training",
+        "Networks",
+        "Lines: training loss of a network for each schedule. Dashed: loss of the exact velocity. "
+        "Numbers: W₂² of particles that follow the network.",
+        _training,
+        needs=("loss",),
+        finds=_training_finding,
+    ),
+    Picture(
+        "steps",
+        "W₂² by the number of steps",
+        "Lines: mean over three seeds. Dots: single seeds. Dashed: W₂² of two held-out samples of the data.",
+        _steps,
+        along={"nfe": _STEPS, "seed": (0, 1, 2)},
+        needs=("w2sq", "w2sq_floor"),
+        finds=_steps_finding,
+    ),
+    Picture(
+        "curves",
+        "What makes straight lines optimal",
+        "Lines: λ by the dimension, pixels or number of points (for a known "
+        "distribution: γ by the number of noise samples). At Φ = π/2 = 1.571 straight lines are optimal.",
+        _curves,
+        where=_one_axis,
+        along=_what_changes,
+        needs=("lam", "gamma", "phi_total"),
+        finds=_curves_finding,
+    ),
 )
