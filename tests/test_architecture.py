@@ -95,14 +95,12 @@ UNTYPED = {
     "shape-correspondence",
     "shortest-path-diffusion",
     "stochastic-interpolants",
-    "weighted-cfm",
 }
 TOO_LONG = {"sparse-ot"}
 LONG = {
     "immiscible-diffusion",
     "sgd-stability",
     "stochastic-interpolants",
-    "weighted-cfm",
 }
 
 

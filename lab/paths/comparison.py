@@ -244,15 +244,11 @@ def describe(
         "tilt_data": found.target_variance,
         "w2sq_laws": laws,
         "w2sq_own": w2sq[-1],
-        "transport_weighted": found.transport,
-        "kl_independent": found.divergence,
         "log_z": found.log_z,
         "dimension": jnp.int32(points.shape[1]),
         "tilt_var": jnp.stack([found.source_variance, found.target_variance]),
         "tau": found.target,
-        "tau_source": found.source,
         "points": points @ plane,
-        "sources": drawn.sample @ plane,
         "goals": drawn.fresh[0, :_SHOWN] @ plane,
         "fit_w2sq": of_all(fit),
         "pe": of_all(energy.value),
@@ -337,19 +333,11 @@ def train(
 
 
 @jit
-def describe_network(
-    network: Any,
-    drawn: Drawn,
-    laws: Float[Array, ""],
-    steps: int,
-    plane: Float[Array, "d e"],
-    frames: Float[Array, " frames"],
-) -> dict[str, Any]:
-    """The flow of a network: its paths, the fit of its ends, its energy. ``laws``: W2 squared of source and data."""
+def describe_network(network: Any, drawn: Drawn, laws: Float[Array, ""], steps: int) -> dict[str, Any]:
+    """Fit and energy of the flow of a network. ``laws``: W2 squared of source and data."""
     path = ode(network, drawn.x0, steps=steps, solver="heun")
     near = drawn.fresh.shape[1]
     return {
-        "net": between(path.t, path.x[:, :_SHOWN], frames) @ plane,
         "net_w2sq": metrics.squared_wasserstein(path.end[:near], drawn.fresh[0]),
         "net_npe": metrics.normalized_path_energy(metrics.path_energy(path.x, path.t), laws).value,
     }

@@ -20,7 +20,7 @@ from lab.paths.weighted import gaussian_tilt
 from lab.studies.paths.weighted_cfm import WeightedCFM
 from lab.studies.paths.weighted_cfm.claims import TAU
 
-SHEET_NAMES = "fit_w2sq npe ess tilt_var tau paths plan"
+NAMES = "fit_w2sq npe ess tilt_var tau paths plan"
 ATOMS = WeightedCFM(data="four-atoms", cost="half-squared", epsilon=1.0, particles=1000, pairs=64, batch=16)
 
 
@@ -50,8 +50,8 @@ def mine(**arrays: Any) -> Data:
 
 
 @pytest.mark.slow
-def test_variables_have_the_names_of_the_paper_sheet(runs):
-    for name in SHEET_NAMES.split():
+def test_variables_have_the_names_of_the_paper(runs):
+    for name in NAMES.split():
         assert name in runs(), name
     assert runs().coupling.values.tolist() == list(METHODS)
 
@@ -73,7 +73,7 @@ def test_eight_gaussians_gain_and_moons_are_the_trap(runs):
 @pytest.mark.slow
 def test_what_epsilon_does(swept, atoms):
     """Costs and energies rise with it, tilts fall, and at last W-CFM is I-CFM."""
-    assert (np.diff(swept.transport_weighted) > 0).all()
+    assert (np.diff(swept.pair_cost.sel(coupling="W-CFM")) > 0).all()
     assert (np.diff(swept.ess) > 0).all()
     assert (np.diff(swept.tilt_var, axis=0) < 0).all()
     assert (np.diff(swept.kl_entropic[1:]) < 0).all()
@@ -132,7 +132,7 @@ def test_gaussian_off_the_origin_is_tilted_as_in_closed_form():
     y = norm.ppf((np.arange(1000) + 0.5) / 1000, 2.0, 0.5)
     run = WeightedCFM(data=mine(x=y[:, None]), cost="half-squared", epsilon=1.0, particles=100, compare=False).run()
     closed = gaussian_tilt(2.0, 0.5, 1.0)
-    found = [run.ess, np.exp(run.log_z), (run.tau * run.points[:, 0]).mean(), run.transport_weighted]
+    found = [run.ess, np.exp(run.log_z), (run.tau * run.points[:, 0]).mean(), run.pair_cost.sel(coupling="W-CFM")]
     (mx, my), c = closed.mean, closed.covariance
     cost = (c[0, 0] + c[1, 1] - 2 * c[0, 1] + (my - mx) ** 2) / 2
     np.testing.assert_allclose(found, [closed.ess, closed.z, my, cost], rtol=2e-3)
@@ -214,8 +214,7 @@ def test_network():
     assert run.sizes["train_step"] == 40
     assert 0.4 < float(run.curve_ess.mean()) < 0.9
     assert np.isfinite(run.net_w2sq)
-    for name in ("network", "training"):
-        hv.renderer("matplotlib").get_plot(WeightedCFM.pictures[name](run))
+    hv.renderer("matplotlib").get_plot(WeightedCFM.pictures.training(run))
 
 
 @pytest.mark.parametrize(
@@ -237,10 +236,10 @@ def test_bad_parameters_get_a_sentence(values, sentence):
 @pytest.mark.slow
 def test_pictures_of_sweeps_and_frames(runs, swept, atoms):
     batches = ATOMS.along(batch=[1, 16])
-    for name, result in {"trap": swept, "tradeoff": swept, "trajectories": swept, "batches": batches}.items():
+    for name, result in {"trap": swept, "batches": batches}.items():
         for backend in ("bokeh", "matplotlib"):
             hv.renderer(backend).get_plot(WeightedCFM.pictures[name](result))
-    for name in ("motion", "reweighted", "masses"):
+    for name in ("motion", "reweighted"):
         hv.renderer("matplotlib").get_plot(WeightedCFM.pictures[name](atoms["source"]))
     kinds = [[type(layer) for layer in WeightedCFM.pictures.motion(runs(), at=at)] for at in (0.0, 0.4, 1.0)]
     assert kinds[0] == kinds[1] == kinds[2]
@@ -250,8 +249,6 @@ def test_pictures_of_sweeps_and_frames(runs, swept, atoms):
         WeightedCFM.pictures.training(runs())
     with pytest.raises(ValueError, match="it shows a sweep over epsilon"):
         WeightedCFM.pictures.trap(runs())
-    with pytest.raises(ValueError, match="choose data of at most 64"):
-        WeightedCFM.pictures.masses(runs())
     alone = batches.assign(pair_cost=batches.pair_cost.where(batches.coupling != "OT-CFM"))
     with pytest.raises(ValueError, match="OT-CFM was not followed: switch it on"):
         WeightedCFM.pictures.batches(alone)
