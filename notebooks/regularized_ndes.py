@@ -39,7 +39,6 @@ from lab import datasets, figures, ode, studies
 from lab.numerics import Chunked
 from lab.ode import fields, learning, on_diffrax
 from lab.studies.ode.regularized_ndes import RegularizedNDEs
-from lab.studies.ode.regularized_ndes.variables import inputs
 
 pictures = RegularizedNDEs.pictures
 
@@ -74,7 +73,7 @@ pd.DataFrame(
 # %% [markdown]
 # ## The edge of stability
 #
-# On a stiff stretch steps are as long as is stable, $h S \le 3.5068$, and the tolerance has no say.
+# Where the field is stiff, stability limits the steps, $h S \le 3.5068$, not the tolerance.
 
 # %%
 study = RegularizedNDEs.preset("stiff-loose")
@@ -82,7 +81,7 @@ result = lab.run(study)
 pictures.steps(result)
 
 # %%
-pictures.edge(result)
+pictures.errors(result)
 
 # %% [markdown]
 # ## Two slopes of one number
@@ -113,7 +112,7 @@ pd.Series(
 # loss and without; the presets `digits` and `digits-vanilla` are whole.
 
 # %%
-samples = inputs(datasets.load("digit-classes"))["samples"]
+samples = RegularizedNDEs.prepare(datasets.load("digit-classes"))["samples"]
 model = learning.classifier(jax.random.key(0), 64, 32, 10)
 rows = {}
 for kind in ("vanilla", "ER"):

@@ -89,7 +89,6 @@ UNTYPED = {
     "policy-gradient",
     "potential-flows",
     "red-diff",
-    "regularized-ndes",
     "road-agents",
     "sgd-stability",
     "shape-correspondence",

@@ -18,9 +18,8 @@ from lab.studies.contract import Pictures, Study
 from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
 
 from .regularized_ndes import RegularizedNDEs
-from .regularized_ndes.variables import RESULTS
 
-_SHOWN = ("steps", "plane", "errors", "edge", "stiffness", "solution", "work", "tolerances")
+_SHOWN = ("steps", "plane", "errors", "tolerances")
 _HAS = ("nfe", "accepted", "rejected", "reg_E", "reg_S", "edge", "error", "way", "spent", "when")
 _MATHEMATICS = r"""
 All rows of the start are one state of $y' = f(t, y)$ with one length of step. Each step tells its scaled error E, below 1 where
@@ -139,7 +138,9 @@ class _OwnField(OwnStudy):
 
     mu, length, tolerance, h0, pair, controller = map(_freed, ("mu", "length", "tolerance", "h0", "pair", "controller"))
     dims: ClassVar = {name: RegularizedNDEs.dims[name] for name in ("step", "axis", "share")}
-    results = tuple(result for result in RESULTS if result.name in _HAS or result.name.startswith("step_"))
+    results = tuple(
+        result for result in RegularizedNDEs.results if result.name in _HAS or result.name.startswith("step_")
+    )
     pictures = Pictures(*(RegularizedNDEs.pictures[name] for name in _SHOWN))
 
     @classmethod
