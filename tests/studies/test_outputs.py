@@ -66,6 +66,16 @@ def test_a_field_without_a_declaration_or_named_dimensions_is_named():
         out("y", "of x", colour="red")
 
 
+def test_a_field_with_the_name_of_an_imported_module_is_named():
+    class Named(Outputs):
+        numerics: Float[Array, ""] = out("number", "of something")
+
+    with pytest.raises(
+        TypeError, match=r"^Named\.numerics has the name of a module imported in its file: rename the field"
+    ):
+        Named.results()
+
+
 def test_outputs_pass_through_vmap_and_jit():
     made = jax.jit(jax.vmap(lambda t: Numbers(x=t * jnp.arange(3.0), total=3 * t)))(jnp.arange(4.0))
     assert [made.x.shape, made.total.shape, made.count] == [(4, 3), (4,), None]

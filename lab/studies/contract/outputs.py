@@ -1,8 +1,9 @@
 """The outputs of an experiment: one annotated structure whose fields are the results of a run."""
 
 import inspect
+import sys
 from collections.abc import Iterator, Mapping
-from types import NoneType, UnionType
+from types import ModuleType, NoneType, UnionType
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import equinox as eqx
@@ -70,8 +71,15 @@ class Outputs(eqx.Module):
         """The declared variables, in order.
 
         Raises:
-            TypeError: a field without ``out``, or whose annotation names no array.
+            TypeError: a field without ``out``, whose annotation names no array, or with the name of a module that its file
+                imports (the key of a run would then contain the code of that entire module).
         """
+        home = sys.modules.get(cls.__module__)
+        if clash := [name for name in cls.__dataclass_fields__ if isinstance(getattr(home, name, None), ModuleType)]:
+            raise TypeError(
+                f"{cls.__name__}.{clash[0]} has the name of a module imported in its file: rename the field, or import names "
+                "from the module"
+            )
         hints = get_type_hints(cls)
         return tuple(_declared(cls, field, hints[field.name]) for field in cls.__dataclass_fields__.values())
 

@@ -10,7 +10,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from lab.numerics import Loop
 from lab.numerics.jit import jit
-from lab.sampling import bases, conditional, replicates
+from lab.sampling import bases, replicates
+from lab.sampling.conditional import densities, places
 from lab.sampling.nested import DESIGNS, DPP, IID_OPTIMAL
 from lab.sampling.replicates import Replicates, Replication
 from lab.sampling.responses import FUNCTIONS, Response
@@ -163,19 +164,19 @@ def _shown(problem: Replication, drawn: Replicates, plane: Any, n_over_m: Any) -
     response, basis = problem.response, problem.response.basis
     tabled, points = response.rows is not None, drawn.points.swapaxes(0, 1)
     fits = replicates.kept_fits(problem, drawn, n_over_m)
-    places = conditional.places(basis, plane)
-    densities = conditional.densities(basis, drawn.points[0, DESIGNS.index(DPP), : basis.m], places)
-    functions = basis(places.points)
+    at = places(basis, plane)
+    law = densities(basis, drawn.points[0, DESIGNS.index(DPP), : basis.m], at)
+    functions = basis(at.points)
     return {
         "points": plane[points[..., 0]] if tabled else points,
         "weights": drawn.weights.swapaxes(0, 1),
         "values": fits.values,
         "coefficients": fits.coefficients,
-        "grid": places.grid,
+        "grid": at.grid,
         "tabled": jnp.asarray(tabled),
-        "christoffel": densities.christoffel,
-        "conditional": densities.conditional,
-        "f": response(places.points),
+        "christoffel": law.christoffel,
+        "conditional": law.conditional,
+        "f": response(at.points),
         "best_fit": functions @ problem.truth.coefficients,
         "fit": fits.coefficients[:, 0] @ functions.T,
     }
