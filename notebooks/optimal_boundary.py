@@ -16,10 +16,10 @@
 # Ma, Yang, Yang, Fu and Liu, *Solving Diffusion ODEs with Optimal Boundary Conditions for Better Image Super-Resolution*,
 # ICLR 2024.
 #
-# A sampler that draws nothing on its way is a function of the noise that it starts from. Some noises are better than
-# others, and those that are good for some images are good for others: so one is searched once, on a few reference images,
-# and kept. Here the denoiser is exact, so that the start and the steps are all that can be wrong, and what a search can win
-# is known.
+# A deterministic sampler is a function of its initial noise, the start. Some starts have a lower error than others, and a
+# start that is good for some images is good for others: the method searches one start on a few reference images and uses
+# it for all others. Here the denoiser is exact, so that only the start and the steps cause errors, and the possible gain
+# of a search is known.
 
 # %%
 import lab
@@ -50,11 +50,11 @@ hv.output(size=100)
 pictures = OptimalBoundary.pictures
 
 # %% [markdown]
-# ## What luck can do
+# ## The gain of random search
 #
-# Of a posterior $N(\mu(y), C)$ the flow ends at $\mu + C^{1/2} x_T$, and costs $\mathrm{tr}\,C + x_T^\top C x_T$ for every
-# y: a random start twice what the start at 0 costs. The best of K draws keeps a share of the excess that grows with the
-# dimension:
+# For a posterior $N(\mu(y), C)$ the flow ends at $\mu + C^{1/2} x_T$, with the expected squared error
+# $\mathrm{tr}\,C + x_T^\top C x_T$ for every y: a random start has twice the error of $x_T = 0$. The best of K draws keeps
+# a fraction of the excess error that grows with the dimension:
 
 # %%
 simulated = {d: np.random.default_rng(0).chisquare(d, (4000, 100)).min(axis=1).mean() / d for d in (8, 64, 1024)}
@@ -63,10 +63,10 @@ pd.DataFrame({"exact": {d: float(theory.best_of(100, d)) for d in simulated}, "s
 )
 
 # %% [markdown]
-# ## Digits, four pixels seen as one
+# ## Digits at half resolution
 #
 # The prior is a mixture of Gaussians that is fitted to training images; y are means of 2 x 2 pixels with a little noise.
-# Given y the mixture is a mixture again, whose covariances are the same for all y.
+# The posterior given y is a mixture again, whose covariances are the same for all y.
 
 # %%
 pixels = datasets.resolve("digit-images", "images", seed=0).arrays["pixels"].reshape(-1, 64).astype(float)
@@ -84,8 +84,8 @@ model, images, given = jax.tree.map(
 # %% [markdown]
 # ## The search
 #
-# h is a sampler with its steps; the candidates are draws of $N(0, I)$; a metric says what is better. Thirty images decide,
-# fifty others judge. Beside the found start: a random one, ancestral sampling (fresh noise on the way), and the start at 0.
+# h is a sampler with its steps; the candidates are draws of $N(0, I)$. Thirty images select the start, fifty others test
+# it. The table compares it with a random start, ancestral sampling, and $x_T = 0$.
 
 # %%
 vp = diffusion.noise("vp")
@@ -108,12 +108,13 @@ pd.Series(scores, name="mean squared error")
 
 # %% [markdown]
 # On held-out images the found start has a lower error than a random one, as the paper says. The start at 0 has a lower error
-# still: its ends are near the posterior mean, which minimizes the expected squared error.
+# still: its final samples are near the posterior mean, which minimizes the expected squared error.
 #
 # ## Is it shared?
 #
-# Two images rank the candidates hardly alike, halves of them do. That is no argument against sharing: under one Gaussian,
-# where it is exact, mean scores of n images correlate by n / (n + 2), a third for single ones.
+# Two single images hardly agree on the ranking of the candidates; two halves of the images do. That is no argument against
+# sharing: under one Gaussian, where all images share one ranking, mean scores of n images correlate by n / (n + 2), a third
+# for single images.
 
 # %%
 alike = sharing.groups(found.scores, jax.random.key(0), (1, 5, 15))
@@ -122,8 +123,8 @@ pd.DataFrame({"measured": alike, "shared exactly": [float(theory.agreement(n)) f
 # %% [markdown]
 # ## Fewer walks, better starts
 #
-# Successive halving drops the worse half of the candidates after each doubling of the images. Gradients through the
-# sampler, on the sphere where $N(0, I)$ lives, find starts that no luck would:
+# Successive halving drops the worse half of the candidates after each doubling of the images. Gradient descent through the
+# sampler, on the sphere near which $N(0, I)$ concentrates, finds starts with a much lower error:
 
 # %%
 halved = boundary.search(walk, starts, *seen, halving=4)
@@ -137,9 +138,9 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# ## Where it can't be shared
+# ## Where no start serves all inputs
 #
-# On a line the best start is the quantile of the mode. Where two modes compete it jumps:
+# On a line the optimal start is the normal quantile of the mode. Where two modes compete it jumps:
 
 # %%
 two = Mixture([0.5, 0.5], [[-1.0], [1.0]], [[0.04], [0.09]])
@@ -151,7 +152,7 @@ pd.Series(np.asarray(theory.line_optimum(two, 0.5, rows)), index=np.asarray(rows
 # %% [markdown]
 # ## The study
 #
-# All of it on one page, `lab serve`, and in one call:
+# The page of the study (`lab serve`) shows all results; one call computes them:
 
 # %%
 study = OptimalBoundary()
@@ -167,8 +168,8 @@ pictures.line(result, 0.1)
 # %% [markdown]
 # ## Your own metric, sampler and decoder
 #
-# A function each. The metric compares an end with an image; the sampler is a Butcher tableau (here the method of Ralston),
-# or a function of one step; the decoder does something to each end before it is judged, here it clips.
+# Each is a function. The metric compares a final sample with an image; the sampler is a Butcher tableau (here the method of
+# Ralston) or a function of one step; the decoder changes each final sample before it is scored, here by clipping.
 
 # %%
 Mine = studies.boundary_study(
@@ -186,8 +187,8 @@ own = Mine().run()
 pd.Series({name: float(own[name]) for name in ("random", "searched", "zero")}, name="largest error of a pixel")
 
 # %% [markdown]
-# A model of your own needs no study: `boundary.search` takes any function of a start and of a row of what is given. Here a
-# flow that is known in closed form, with the tableau of Heun's method beside it:
+# A model of your own needs no study: `boundary.search` takes any function of a start and of a row of the measurements. Here
+# it searches for a flow in closed form, and with the tableau of Heun's method:
 
 # %%
 heun = boundary.Walk(model, vp, diffusion.grid(vp, 5), Tableau([[], [1.0]], [0.5, 0.5]))
@@ -204,9 +205,9 @@ pd.Series(
 # %% [markdown]
 # ## A figure
 #
-# For the paper, at a journal's size, with its recipe inside.
+# `export_picture` writes a figure for a paper, at a journal's size, with its recipe inside.
 
 # %%
 folder = Path(tempfile.mkdtemp())
-figures.export_picture(pictures.best, result, folder / "best.pdf", width="column")
+figures.export_picture(pictures.histogram, result, folder / "histogram.pdf", width="column")
 sorted(path.name for path in folder.iterdir())

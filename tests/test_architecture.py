@@ -84,7 +84,6 @@ UNTYPED = {
     "inverse-problems",
     "maid-bilevel",
     "monge-gap",
-    "optimal-boundary",
     "pmrf",
     "policy-gradient",
     "potential-flows",

@@ -1,7 +1,7 @@
 """A search over starts on images of a mixture, looked at from all sides: what one start does for all of them.
 
 ``bed`` damages images and draws candidates; a search by ``lab.diffusion.boundary`` scores them; ``look`` makes of its scores
-all that the study shows: ways to begin, halves of the images, numbers of candidates and of images, other steps, other damages.
+the results of the study: starts, halves of the images, numbers of candidates and of images, other degradations.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from lab.diffusion import boundary, grids, sharing
+from lab.diffusion import boundary, sharing
 from lab.diffusion import boundary_theory as theory
 from lab.diffusion.boundary import Walk
 from lab.diffusion.conditional import Conditional, Given, conditional
@@ -23,7 +23,6 @@ from lab.numerics.mixtures import Mixture
 from lab.numerics.values import Values
 
 WAYS = ("random", "searched", "nearby", "by gradients", "zero", "ancestral", "posterior mean")
-USED = (5, 10, 20, 40)  # steps at which the start is used again
 GROUPS = (1, 2, 5, 10, 25)  # images in a group
 ELSEWHERE = ("random", "searched", "zero")
 SHOWN, RANDOM = 6, 5  # images and random starts that are shown
@@ -43,7 +42,6 @@ class Bed(NamedTuple):
     measured: Array  # (R + T, m)
     mean: Array  # (R + T, d) of the posteriors
     starts: Array  # (K + 1, d), the last one 0
-    effective: Array
 
 
 type Damage = Callable[[PRNGKeyArray], Array]
@@ -61,20 +59,12 @@ def bed(law: Mixture, z: Float[Array, "n d"], damage: Damage, p: Values, k: int)
     given = made.given(y)
     starts = boundary.candidates(key, k, z.shape[1])
     starts = jnp.concatenate([starts, jnp.zeros_like(starts[:1])])
-    found = Bed(made, z, given, y, made.mean(given), starts, theory.effective_dimension(_spectrum(made, given)))
+    found = Bed(made, z, given, y, made.mean(given), starts)
     return jax.tree.map(lambda each: each.astype(jnp.float32), found)
 
 
 def _key(p: Values) -> PRNGKeyArray:
     return jax.random.key(jnp.asarray(p.seed, jnp.uint32))
-
-
-def _spectrum(made: Conditional, given: Given) -> Array:
-    """Eigenvalues of the mean over images of the posterior covariance, which alone decides about a start."""
-    weights = jnp.exp(given.log_weights)
-    within = jnp.einsum("k,kde->de", weights.mean(axis=0), made.covariances())
-    apart = given.centres - made.mean(given)[:, None]
-    return jnp.linalg.eigvalsh(within + jnp.einsum("nk,nkd,nke->de", weights, apart, apart) / len(weights))
 
 
 # ---- metrics of rows (image, what is given of it) ----------------------------------------------------------------------
@@ -178,13 +168,11 @@ def look(
     chosen, others = names.index(decides), [name for name in names if name != decides]
     order = tuple(0 if name == decides else 1 + others.index(name) for name in names)
     ready = _ready(seen, order, chosen, references)
-    metric = seen.metrics[chosen]
-    output = _of_ways(seen, ready, names.index("mse"), chosen, shape, references)
-    output |= _of_search(seen, ready, chosen, decides == "mse") | _line(seen.p.only("line_noise"))
-    return output | {
-        "reused": _reused(seen.walk, metric, ready.x, *ready.some),
-        "elsewhere": _elsewhere(seen.bed.starts, seen.walk, seen.law, seen.p, metric, ready, damages),
-    }
+    output = (
+        _of_ways(seen, ready, chosen, shape, references) | _of_search(seen, ready) | _line(seen.p.only("line_noise"))
+    )
+    there = _elsewhere(seen.bed.starts, seen.walk, seen.law, seen.p, seen.metrics[chosen], ready, damages)
+    return output | {"elsewhere": there}
 
 
 def _wide(found: Any) -> Any:
@@ -192,16 +180,8 @@ def _wide(found: Any) -> Any:
     return jax.tree.map(lambda each: each.astype(float) if jnp.issubdtype(each.dtype, jnp.floating) else each, found)
 
 
-def _predicted(ready: _Ready, effective: Array, chosen: int) -> Array:
-    """From levels of 0 and of a random start."""
-    k = ready.mean.size
-    level = ready.reference[chosen, :, k].mean()
-    above = _mean_of_finite(ready.mean[None])[0] - level
-    return _wide(level + theory.best_of(jnp.asarray(counts(k)), effective) * above)
-
-
 @jit
-def _of_ways(seen: Seen, ready: _Ready, squares: int, chosen: int, shape: tuple, r: int) -> dict[str, Array]:
+def _of_ways(seen: Seen, ready: _Ready, chosen: int, shape: tuple, r: int) -> dict[str, Array]:
     """Each way to begin on the test images, by all metrics, and as images."""
     made, walk, test, z, given, keys = seen.bed, seen.walk, ready.test, ready.z, ready.given, ready.keys
     k = test.shape[2] - 1
@@ -225,9 +205,6 @@ def _of_ways(seen: Seen, ready: _Ready, squares: int, chosen: int, shape: tuple,
         [jnp.stack([_mean_of_finite(test[:, :, :k]), test[:, :, ready.best]]), refined, test[:, :, k][None], new[-2:]]
     )  # (ways, metrics, T)
 
-    def decibel(mse: Array) -> Array:
-        return 10 * jnp.log10(4 / jnp.maximum(mse, 1e-12)).mean()
-
     score = by_way.mean(axis=2)
     shown = made.measured[r:][:SHOWN]
     if shown.shape[1] * 4 == z.shape[1]:
@@ -247,61 +224,32 @@ def _of_ways(seen: Seen, ready: _Ready, squares: int, chosen: int, shape: tuple,
         "ancestral": score[5, chosen],
         "gain": 1 - score[1, chosen] / score[0, chosen],
         "way_score": score.T,
-        "psnr": jnp.stack([decibel(way[squares]) for way in by_way]).at[0].set(decibel(test[squares, :, :k])),
         "test_score": test[:, :, :k].mean(axis=1),
         "samples": jnp.stack([each[: len(shown)] for each in tiles], axis=1).reshape(len(shown), -1, *shape),
-        "starts": jnp.concatenate([ready.x[None], *further]).reshape(-1, *shape),
     }
     return _wide(output | ({"refined": score[3, chosen]} if further else {}))
 
 
 @jit
-def _of_search(seen: Seen, scores: _Ready, chosen: int, squares: bool) -> dict[str, Array]:
-    """How sure the choice is, how images agree, what fewer candidates and images would have found; and what is known of it."""
-    mine, mean, density, keys = scores.mine, scores.mean, scores.density, scores.keys
+def _of_search(seen: Seen, scores: _Ready) -> dict[str, Array]:
+    """The rank agreement of images, and the selections from fewer candidates and images."""
+    mine, mean, density = scores.mine, scores.mean, scores.density
     r, k = mine.shape
-    use = sharing.use(scores.others, scores.best)
-    halved = sharing.halving(mine, max(1, r // 8))
     tried = jnp.asarray(counts(k))
-    running = jnp.where(jnp.arange(k)[None] < tried[:, None], mean[None], jnp.inf).argmin(axis=1)
-    alike = sharing.groups(mine, keys[3], (*GROUPS, r // 2))
+    alike = sharing.groups(mine, scores.keys[3], (*GROUPS, r // 2))
     output = {
         "excluded": (~jnp.isfinite(seen.scores[:, :k])).any(axis=0).sum(),
-        "wins": use.wins,
-        "regret": jnp.maximum(use.regret, 0),
-        "halving_share": halved.walks / mine.size,
-        "halving_rank": halved.rank,
+        "halving_rank": sharing.halving(mine, max(1, r // 8)).rank,
         "score": scores.reference[:, :, :k],
-        "log_density": -density[:, :k].mean(axis=0),
-        "zero_density": -density[:, k].mean(),
-        "best": running,
-        "best_score": mean[running],
-        "best_test": scores.others.mean(axis=0)[running],
+        "best": jnp.where(jnp.arange(k)[None] < tried[:, None], mean[None], jnp.inf).argmin(axis=1),
         "size_score": sharing.by_size(mine, scores.others, jnp.asarray(rows(r)), tried),
         "agreement": alike[:-1],
     }
-    if k > 1:  # ranks of one are none
-        output |= {
-            "gap_low": sharing.gap(mine, keys[2]).low,
-            "density_agrees": sharing.spearman(density[:, :k].mean(axis=0), mean),
-        }
+    if k > 1:  # one candidate has no ranks
+        output["density_agrees"] = sharing.spearman(density[:, :k].mean(axis=0), mean)
     if k > 1 and r > 1:
         output |= {"spearman_pairs": sharing.pairs(mine), "spearman_halves": alike[-1]}
-    if squares:
-        output["predicted"] = _predicted(scores, seen.bed.effective, chosen)
-    return _wide(output | {"effective": seen.bed.effective})
-
-
-@jit
-def _reused(walk: Walk, metric: Any, x: Array, z: Array, given: Any) -> Array:
-    """Scores of a start with other numbers of steps than those that it was found with."""
-
-    def again(steps: Array) -> Array:
-        times = grids.padded(walk.noise, steps, max(USED))
-        other = Walk(walk.condition, walk.noise, times, walk.sampler, walk.decode, steps)
-        return jax.vmap(lambda z, row: metric(other(x, row), (z, row)))(z, given).mean()
-
-    return _wide(jax.lax.map(again, jnp.asarray(USED)))
+    return _wide(output)
 
 
 def _mean_of_finite(scores: Array) -> Array:

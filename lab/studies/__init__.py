@@ -87,7 +87,7 @@ __all__ = [
 
 _OWN = {
     "bilevel_study": "tuning.maid_bilevel.own",
-    "boundary_study": "diffusion.optimal_boundary.own",
+    "boundary_study": "diffusion.own_boundary",
     "correspondence_study": "shapes.shape_correspondence.own",
     "environment_study": "policy.policy_gradient.own",
     "field_study": "ode.own_field",

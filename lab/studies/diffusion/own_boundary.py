@@ -14,8 +14,8 @@ from lab.diffusion.tableau import Stepped, Tableau
 from lab.precision import need_float64
 from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
 
-from . import OptimalBoundary, variables
-from .variables import Own
+from .optimal_boundary import OptimalBoundary
+from .optimal_boundary.experiment import Own, sides
 
 
 def boundary_study(
@@ -60,10 +60,13 @@ def boundary_study(
         raise ValueError("nothing of your own was given: a metric, a sampler, a decoder, or pictures")
     own = Own(metric, None if sampler is None else _sampler(sampler), decoder)
     data, name = _data(slug, pictures)
-    shape = variables.sides(data.arrays["pixels"].shape, defaults.get("pool", OptimalBoundary.pool))
+    shape = sides(data.arrays["pixels"].shape, defaults.get("pool", OptimalBoundary.pool))
     _try(own, shape)
     study = make(
-        _OwnStart, title, slug, {"data": name} | defaults,
+        _OwnStart,
+        title,
+        slug,
+        {"data": name} | defaults,
         about=about
         or f"{title}: one start for all inputs, searched among noises. Move the number of candidates and of steps. Look at "
         "what the start at 0 does without any search.",
@@ -73,7 +76,11 @@ def boundary_study(
     )
     if name == f"{slug}-images":
         offer(
-            name, f"{title}: its images", data.arrays, kind=data.kind, beside={"axes": data.axes, "notices": data.notices},
+            name,
+            f"{title}: its images",
+            data.arrays,
+            kind=data.kind,
+            beside={"axes": data.axes, "notices": data.notices},
             sizes=dict(zip(("channels", "height", "width"), data.arrays["pixels"].shape[1:], strict=True)),
         )
     return study
@@ -86,7 +93,7 @@ class _OwnStart(OwnStudy, OptimalBoundary):
 
     def check(self, data: Data) -> None:
         super().check(data)
-        _try(self.own, variables.sides(data.arrays["pixels"].shape, self.pool))
+        _try(self.own, sides(data.arrays["pixels"].shape, self.pool))
 
 
 def _sampler(given: Any) -> Any:
@@ -109,7 +116,9 @@ def _try(own: Own, shape: tuple[int, int]) -> None:
     if own.decode is not None:
         found = _shape("decoder", own.decode, image)
         if found != tuple(shape):
-            raise ValueError(f"the decoder gives {found} of an image {tuple(shape)}, but an image of the same shape is needed")
+            raise ValueError(
+                f"the decoder gives {found} of an image {tuple(shape)}, but an image of the same shape is needed"
+            )
     if own.metric is not None and (found := _shape("metric", own.metric, image, image)) != ():
         raise ValueError(f"the metric returns shape {found} for one pair, but one number is needed: take its mean")
     if own.sampler is not None:
