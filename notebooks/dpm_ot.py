@@ -15,8 +15,8 @@
 #
 # Li, Li, Wang, Lei, Luo and Gu, *DPM-OT: A New Diffusion Probabilistic Model Based on Optimal Transport*, ICCV 2023.
 #
-# A sampler spends most of its steps far from the data. Here one jump, the optimal map from noise to noised data, takes their
-# place. The map is *semi-discrete*: it cuts the noise into cells of equal mass, one for each stored point.
+# A sampler takes most of its steps far from the data. DPM-OT replaces them by one jump, the optimal transport map from noise to
+# noised data. The map is *semi-discrete*: it cuts the noise into cells of equal mass, one for each stored point.
 
 # %%
 import lab
@@ -47,8 +47,8 @@ pictures = DPMOT.pictures
 # ## Cells of equal mass
 #
 # $u_h(x) = \max_i \langle x, y_i \rangle + h_i$; the cell of $y_i$ is where it attains the maximum. The energy
-# $\int u_h - \sum \nu_i h_i$ is convex, its gradient is what the masses of the cells miss. In the square both masses and slopes
-# are exact, and Newton's method takes four steps. Beside it the network simplex of POT on a grid:
+# $\int u_h - \sum \nu_i h_i$ is convex; its gradient is the error of the masses of the cells. In the square both masses and
+# derivatives are exact, and Newton's method takes four steps. The network simplex of POT solves the same problem on a grid:
 
 # %%
 draws = np.random.default_rng(3)
@@ -59,7 +59,7 @@ grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
 pd.Series(
     {
         "steps": int(exact.iterations),
-        "largest miss": float(abs(exact.masses - nu).max()),
+        "largest error of a mass": float(abs(exact.masses - nu).max()),
         "cost": float(exact.cost),
         "POT, 50 x 50": pot.emd2([], nu, pot.dist(grid, y)),
     }
@@ -68,19 +68,15 @@ pd.Series(
 # %%
 study = DPMOT()
 result = lab.run(study)
-pictures.newton.strip(result, 3)
 
 # %% [markdown]
-# ## By samples, and their floor
+# ## Masses from samples, and the floor of their error
 #
-# From noise in many dimensions masses are counts. Even right cells then miss by $TV \approx 0.4 \sqrt{m / N}$: no
-# tolerance below is met. The rate falls by three decades; kept constant, cells stay off.
+# For noise in many dimensions masses are counts of N random points. The estimate for balanced cells then has an error of
+# $TV \approx 0.4 \sqrt{m / N}$, and no solver can meet a smaller tolerance. The learning rate falls by three decades.
 
 # %%
 pd.Series({name: float(result[name]) for name in ("tv", "tv_floor", "empty", "chi_squared")})
-
-# %%
-pictures.convergence(result)
 
 # %%
 pictures.balance.strip(result, 3)
@@ -88,7 +84,7 @@ pictures.balance.strip(result, 3)
 # %% [markdown]
 # ## Where the map jumps
 #
-# Brenier's potential is made of planes. Where two of them meet at a large angle the map jumps between modes.
+# Brenier's potential is piecewise linear. Where two of its planes meet at a large angle, the map jumps between modes.
 
 # %%
 pictures.potential(result)
@@ -103,7 +99,7 @@ near, far = ring[:1], ring[np.argsort(((ring - ring[0]) ** 2).sum(1))[[1, -1]]]
 # %% [markdown]
 # ## The expressway
 #
-# The jump, then the last k steps. All ways below are asked as often, but for the full sampler.
+# The jump, then the last k steps. All methods but the full sampler evaluate the denoiser equally often.
 
 # %%
 pictures.motion.strip(result, 3).cols(1)
@@ -116,7 +112,7 @@ table = pd.DataFrame(
 table
 
 # %% [markdown]
-# In a few lines of one's own, with another sampler:
+# The same in a few lines, with another sampler:
 
 # %%
 angle = 2 * np.pi * np.arange(8) / 8
@@ -134,9 +130,9 @@ ends = expressway.expressway(
 int(ends.evaluations), float(abs(jnp.sqrt((ends.end**2).sum(1)) - 1).mean())  # from the circle
 
 # %% [markdown]
-# ## What it remembers
+# ## Memorization
 #
-# What is jumped to is stored. Samples are nearer to the stored points than fresh data are, until many steps follow:
+# The map jumps to stored points. Samples are closer to them than held-out data are, until many steps follow:
 
 # %%
 rows = {}
@@ -146,7 +142,7 @@ for k in (0, 5, 40):
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# Of digits it can be seen: each sample beside the stored digit that it jumped to.
+# Digits show it: each sample next to the stored digit of its jump.
 
 # %%
 digits = lab.run(DPMOT.preset("digits"))
@@ -158,10 +154,10 @@ float(digits.nn_express), float(digits.nn_fresh)
 # %% [markdown]
 # ## The figures
 #
-# As files that carry their recipe: `lab reproduce FILE` computes them again.
+# Each file contains its recipe: `lab reproduce FILE` computes it again.
 
 # %%
 folder = Path(tempfile.mkdtemp())
 figures.export_picture(pictures.potential, result, folder / "potential.pdf", width="column")
-figures.export_picture(pictures.convergence, result, folder / "convergence.pdf", width="column")
+figures.export_picture(pictures.scatter, result, folder / "scatter.pdf", width="column")
 sorted(path.name for path in folder.iterdir())

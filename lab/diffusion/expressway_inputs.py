@@ -1,4 +1,4 @@
-"""What the survey of the expressway is told of a data set: its law and modes, its plane, Newton's way in the square."""
+"""What the survey of the expressway is told of a data set: its distribution, its modes and its plane."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,13 +11,11 @@ from lab.diffusion.predictions import Exact
 from lab.numerics.host import placed
 from lab.numerics.mixtures import Mixture
 from lab.numerics.principal import principal_axes, principal_plane
-from lab.ot import semidiscrete
 from lab.paths import laws
 
 _MOST = 16  # dimensions; data of more are looked at on their principal axes, unless their law is known
 _FEW = 32  # components that are modes; more of them trace a curve
 _KERNELS = 1000  # points of a kernel estimate
-_SITES, _FRAMES = 40, 25  # of Newton's way
 _MIXING = 0.08  # noise of the classifier of a known mixture, in radii of the data
 
 
@@ -53,7 +51,6 @@ def prepared(arrays: Mapping[str, np.ndarray], image: tuple[int, ...] | None = N
         "axes": placed(plane.axes),
         "law": _law(given if known else given | {"x": x}, radius),
     }
-    made["newton_at"], made["newton"] = _newton(x) if d == 2 else (np.zeros(1), {})
     return made
 
 
@@ -81,16 +78,3 @@ def _law(given: Mapping[str, np.ndarray], radius: float) -> Law:
     width = len(kernels) ** (-1 / (x.shape[1] + 4)) * radius / np.sqrt(x.shape[1])
     few = len(kernels)
     return Law(Exact(Mixture(np.full(few, 1 / few), kernels, np.full(few, width**2))), None, None, None, None)
-
-
-def _newton(x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Some points brought into the square, and heights on the way to equal areas: of whole steps, and between them."""
-    sites: Any = np.unique(x[:_SITES], axis=0)
-    low, high = sites.min(axis=0), sites.max(axis=0)
-    wide = float((high - low).max()) or 1.0
-    sites = 0.5 + 0.8 * (sites - (low + high) / 2) / wide
-    path = semidiscrete.in_square(sites).path if len(sites) > 1 else np.zeros((1, len(sites)))
-    at = np.linspace(0, max(len(path) - 1, 1), _FRAMES)
-    heights = np.stack([np.interp(at, np.arange(len(path)), column) for column in path.T], axis=1)
-    areas = np.stack([semidiscrete.areas(sites, each) for each in heights])
-    return at, {"sites": sites, "newton_heights": heights, "newton_areas": areas}

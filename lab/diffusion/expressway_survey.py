@@ -188,7 +188,6 @@ def look(
         "from_own": jnp.sqrt(((ends[0] - stored[ways.express.index]) ** 2).sum(axis=1)).mean(),
         "kept": ways.express.kept,
         "angles": ways.express.angle,
-        "starts": ways.express.start[:, : axes.shape[1]],
         "singular": ways.express.singular.astype(float),
         "samples": (ends - centre[None, None, :]) @ axes,
         "stored": (stored - centre[None, :]) @ axes,
@@ -197,9 +196,7 @@ def look(
         told = jax.vmap(law.classify)(ends)
         found |= {
             "mmr": jax.vmap(lambda p: modes.mixture_rate(p, tau))(told),
-            "mmr_by_tau": jax.vmap(lambda p: modes.mixture_rate(p, jnp.asarray(modes.TAUS)))(told),
             "mixed": jax.vmap(lambda p: modes.mixed(p, tau))(told).astype(float),
-            "mode_mass": jax.vmap(lambda p: modes.mass_apart(p, law.weights))(told),
         }
     if law.components is not None:
         outside = jax.vmap(lambda x: modes.off_mode(law.components, x, off_radius))(ends)
@@ -230,8 +227,6 @@ def look(
         x = draw(begun.keys[1], LOOKED_AT)
         count = jax.lax.map(lambda h: jnp.zeros_like(h).at[semidiscrete.assign(h, begun.y, x)].add(1.0), cells["path"])
         found |= {"heights": cells["path"], "cell_mass": count / LOOKED_AT, "targets": begun.y}
-    if law.classify is not None:
-        found["target_mode"] = law.classify(stored).argmax(axis=1).astype(float)
     return found
 
 

@@ -22,7 +22,6 @@ from jaxtyping import Array, Float, Int
 from lab.numerics.jit import jit
 from lab.numerics.mixtures import Mixture, log_joint, widened
 
-TAUS = (0.1, 0.11, 0.115, 0.13, 0.16, 0.2, 0.3, 0.4)
 _PENALTY = 1.0  # of the squared weights, beside the sum of the losses
 
 

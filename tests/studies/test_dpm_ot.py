@@ -18,12 +18,16 @@ def small():
     return DPMOT(**SMALL).run()
 
 
-def test_newtons_film_ends_balanced(small):
-    areas, sites = small.newton_areas.values, small.sites.values
+def test_newtons_path_ends_balanced(small):
+    """In the square, for some stored points brought into it."""
+    sites = small.stored.values[:40]
+    low, high = sites.min(axis=0), sites.max(axis=0)
+    sites = 0.5 + 0.8 * (sites - (low + high) / 2) / (high - low).max()
+    path = semidiscrete.in_square(sites).path
+    areas = np.stack([semidiscrete.areas(sites, heights) for heights in path])
     np.testing.assert_allclose(areas.sum(axis=1), 1, atol=1e-12)
     np.testing.assert_allclose(areas[-1], 1 / len(sites), atol=1e-11)
-    np.testing.assert_allclose(small.newton_heights[0], semidiscrete.voronoi(jnp.asarray(sites)), atol=1e-12)
-    assert small.newton[0] == 0
+    np.testing.assert_allclose(path[0], semidiscrete.voronoi(jnp.asarray(sites)), atol=1e-12)
     gone = 0.5 * np.abs(areas - 1 / len(sites)).sum(axis=1)
     assert (np.diff(gone) < 1e-12).all()
 
@@ -58,12 +62,17 @@ def test_what_is_not_known_is_absent():
     x = rng.normal(size=(100, 3)) @ np.diag([3.0, 1.0, 0.5])
     data = Data("mine", "Mine", "samples", {"x": x}, "a test", "none")
     run = DPMOT(data=data, **SMALL).run()
-    assert {"mmr", "off_mode", "heights", "newton_areas", "images", "target_mode"}.isdisjoint(run)
+    assert {"mmr", "off_mode", "heights", "targets", "images"}.isdisjoint(run)
     assert np.isfinite(run.w2).all()
     assert float(run.tv) < 0.15
     study = DPMOT(data=data, **SMALL)
     assert "the data are not in the plane" in study.pictures["balance"].applies(run)
-    assert "what modes there are is not known" in study.pictures["mixture"].applies(run)
+    off = next(result for result in DPMOT.results if result.name == "off_mode")
+    assert off.absent == "the modes of these data are unknown: choose data with few Gaussians or with classes"
+    assert (
+        next(result for result in DPMOT.results if result.name == "off_mode").absent
+        == "the modes of these data are unknown"
+    )
 
 
 def test_images_and_classes():
