@@ -14,8 +14,8 @@
 # # Inverse problems with a denoiser
 #
 # Something was measured of an image, $y = A(x) + \sigma_y \varepsilon$, and many images fit. A denoiser knows what images look
-# like, and there are a dozen ways to ask it. Here all of them work on the same measurement, with the exact posterior beside
-# them, and then on a damage and a denoiser of one's own.
+# like, and a dozen methods use it. Here all of them work on the same measurement, beside the exact posterior, and then on an
+# operator and a denoiser of one's own.
 
 # %%
 import lab
@@ -46,16 +46,16 @@ result = lab.run(study)
 pictures.answers(result)
 
 # %% [markdown]
-# Plug-and-play by ADMM comes to the posterior mean exactly: a Wiener filter *is* the prox of its Gaussian. Others come near it
-# when their answers are averaged; a single answer of a sampler must be worse, as a single exact sample is.
+# Plug-and-play by ADMM converges to the posterior mean: a Wiener filter *is* the proximal operator of its Gaussian. Averaged
+# samples of other methods approach it; the error of a single sample is larger, as for a single exact sample.
 
 # %%
 pictures.quality(result)
 
 # %% [markdown]
-# ## How sure are they?
+# ## Uncertainty
 #
-# The histogram of the answers at one pixel, over its exact posterior; and the spread over answers, pixel by pixel.
+# The histogram of the samples at one pixel, over its exact posterior; and the standard deviation over samples, pixel by pixel.
 
 # %%
 pictures.pixel(result)
@@ -139,5 +139,5 @@ Columns.pictures.answers(mine)
 pictures.table(result)
 
 # %% [markdown]
-# `study.panel()` opens the live page in a cell: choose a damage, a prior, a pixel. `lab verify inverse-problems` measures what
-# mathematics says, one by one.
+# `study.panel()` opens the live page in a cell: choose a degradation, a prior, a pixel. `lab verify inverse-problems` measures
+# the claims, one by one.

@@ -80,7 +80,6 @@ INSIDE: set[str] = set()
 UNTYPED = {
     "flair",
     "immiscible-diffusion",
-    "inverse-problems",
     "maid-bilevel",
     "monge-gap",
     "pmrf",

@@ -91,7 +91,7 @@ _OWN = {
     "correspondence_study": "shapes.shape_correspondence.own",
     "environment_study": "policy.policy_gradient.own",
     "field_study": "ode.own_field",
-    "inverse_study": "inverse.inverse_problems.own",
+    "inverse_study": "inverse.own_problem",
     "map_study": "ot.monge_gap.own",
     "model_study": "stability.sgd_stability.own",
     "path_study": "paths.own_path",

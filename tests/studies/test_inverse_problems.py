@@ -39,12 +39,12 @@ def test_numbers_of_the_story_are_means_of_the_table(result):
 @pytest.mark.slow
 def test_the_pixel_is_the_one_that_was_asked_for(study, result):
     assert float(result.pixel.sel(solver="linear")[0]) == float(result.answer.sel(solver="linear")[0, 7, 9])
-    np.testing.assert_array_equal(result.pixel.sel(solver="DPS")[:6], result["some"].sel(solver="DPS")[:, 0, 7, 9])
+    assert float(result.pixel.sel(solver="DPS")[0]) == float(result.answer.sel(solver="DPS")[0, 7, 9])
     assert float(result.pixel_law.sum()) == pytest.approx(1)
     study.but(row=5, example=1).run()  # programs may have been given up between two tests
     other = study.but(row=6, example=2).run()
     assert other.attrs["programs_compiled"] == 0
-    np.testing.assert_array_equal(other.pixel.sel(solver="DPS")[:6], other["some"].sel(solver="DPS")[:, 0, 6, 9])
+    assert float(other.pixel.sel(solver="DPS")[0]) == float(other.answer.sel(solver="DPS")[0, 6, 9])
     np.testing.assert_array_equal(other.psnr, result.psnr)
     assert float(abs(other.clean - result.clean).max()) > 0
 
@@ -53,7 +53,7 @@ def test_the_pixel_is_the_one_that_was_asked_for(study, result):
 def test_clicks_choose_the_pixel(result):
     side = result.sizes["y"]
     down, across_step = side + round(0.3 * side), side + round(0.1 * side)  # words stand above the images
-    for name, count in (("answers", 14), ("errors", 13), ("spreads", 7)):
+    for name, count in (("answers", 14), ("spreads", 7)):
         picture = InverseProblems.pictures[name]
         across = -(-count // -(-count // 5))
         rows = -(-count // across)
@@ -113,7 +113,6 @@ def test_a_damage_of_ones_own_is_the_same_as_a_named_one():
 
     Mine = studies.inverse_study("My squares", squares, PIXELS, tests=2, seeds=2, steps=4)
     assert "damage" not in Mine.parameters()
-    assert "share" not in [picture.name for picture in Mine.pictures]
     named = InverseProblems(data="my-squares-images", damage="average", pool=1, tests=2, row=5, column=5)
     ours, theirs = (
         bed(made.inputs(made.load()), made.given(), pure, own) for made, own in ((Mine(), Mine.own()), (named, None))

@@ -1,129 +1,159 @@
-"""What mathematics says of solvers of inverse problems, measured."""
+"""Theorems and statements of the solvers' papers, measured, and the survey's quantities beside ours."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
-import xarray as xr
-from numpy.lib.stride_tricks import sliding_window_view
 
-from lab import datasets
-from lab.studies.contract import Claim, one_run
-from lab.studies.vocabulary import number, of
+from lab.studies.contract import PREDICTED, Claim, Reported, one_run
+from lab.studies.vocabulary import number
 
-_SURE = ("linear", "total variation", "PnP-ADMM", "PnP-HQS", "RED")  # methods that draw nothing
-_MEMORY: dict[str, Any] = {"prior": "optimal", "noise": 0.5}
-_VIEWS: dict[str, Any] = {"damage": "tomography", "views": 6}
+MEMORY: dict[str, Any] = {"prior": "optimal", "noise": 0.5}
 
 
-def _mean(variable: str, method: str, **parameters: Any) -> Any:
-    """Over test images."""
+def mean(variable: str, method: str, **parameters: Any) -> Any:
+    """Mean of a variable over test images."""
     return number(variable, {"solver": method}, reduce=np.mean, **parameters)
 
 
-def _trained() -> np.ndarray:
-    """The first 1000 training images, squares of 2 pixels averaged."""
-    data = datasets.resolve("mnist-images", "images", seed=0)
-    pixels = data.arrays["pixels"][~data.arrays["held_out"]][:1000] / 127.5 - 1
-    return pixels.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(len(pixels), -1)
+CLAIMS = one_run(
+    "no training: means over test images and samples",
+    (
+        Claim(
+            "plug-and-play",
+            "PnP-ADMM with a Wiener filter converges to the posterior mean.",
+            mean("to_mean", "PnP-ADMM"),
+            0.0,
+            "theorem: a Wiener filter is the proximal operator of its Gaussian",
+            "<=",
+            1e-3,
+        ),
+        Claim(
+            "linear",
+            "The linear estimate with minimum mean squared error is the posterior mean.",
+            mean("to_mean", "linear"),
+            0.0,
+            "theorem: for a Gaussian prior, by its closed form",
+            "<=",
+            1e-9,
+        ),
+        Claim(
+            "exact-spread",
+            "The spread of exact samples equals the posterior spread.",
+            mean("spread", "exact sample"),
+            number("spread_true"),
+            "definition: they are drawn from the posterior",
+            "==",
+            0.05,
+            True,
+        ),
+        Claim(
+            "exact-mean",
+            "The mean of 16 exact samples is a quarter of the posterior spread from the posterior mean.",
+            mean("to_mean", "exact sample"),
+            0.25 * number("spread_true"),
+            "theorem: standard error of a mean",
+            "==",
+            0.15,
+            True,
+        ),
+        Claim(
+            "not-below",
+            "The PSNR of no method's mean exceeds the PSNR of the posterior mean by more than 0.5 dB.",
+            number("psnr_best"),
+            number("psnr_bound") + 0.5,
+            "theorem: the posterior mean minimizes the expected squared error",
+            "<=",
+        ),
+        Claim(
+            "too-sure",
+            "The spread of RED-diff is below 0.7 of the posterior spread.",
+            number("spread_reddiff"),
+            0.7 * number("spread_true"),
+            "Mardani et al. 2024: the variational objective seeks a mode",
+            "<=",
+        ),
+        Claim(
+            "sampler",
+            "The spread of PiGDM is within a quarter of the posterior spread.",
+            mean("spread", "PiGDM"),
+            number("spread_true"),
+            "Song et al. 2023: approximate posterior sampling",
+            "==",
+            0.25,
+            True,
+        ),
+        Claim(
+            "covers",
+            "The truth is in the 90% interval of 16 exact samples for at least 80% of the pixels.",
+            number("coverage_exact"),
+            0.8,
+            "theorem: order statistics of 16 samples cover 85%",
+            ">=",
+        ),
+        Claim(
+            "variation",
+            "The PSNR of total variation, which uses no training images, is at least 2 dB below other methods.",
+            number("psnr_variation"),
+            number("psnr_best") + (-2.0),
+            "Rudin, Osher, Fatemi 1992: its prior knows only differences",
+            "<=",
+        ),
+        Claim(
+            "copies",
+            "Under the distribution of the training images, exact samples are training images.",
+            number("nearest_exact", **MEMORY),
+            0.0,
+            "theorem: the posterior is supported on the training images",
+            "<=",
+            1e-6,
+            quick=False,
+        ),
+        Claim(
+            "generalises",
+            "PSNR of the posterior mean is at least 1 dB lower under the training images than under the Gaussian.",
+            number("psnr_bound", prior="optimal"),
+            number("psnr_bound") + (-1.0),
+            "theorem: a mean of training images cannot represent test images",
+            "<=",
+            quick=False,
+        ),
+    ),
+)
+
+_SURVEY = "survey, no experiments of its own"
+_OURS = "MNIST at 14 × 14, half of the pixels observed, noise 0.1, Wiener prior, 8 images, 16 samples"
 
 
-def _measured(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Which pixels a mask shows, and what was measured there: the pseudo-inverse is 0 elsewhere."""
-    start = result.start.values.ravel()
-    return start != 0, start[start != 0]
+def _here(quantity: str, where: str, ours: str, **more: Any) -> Reported:
+    """A row without a number in the survey."""
+    return Reported(quantity, where, None, _SURVEY, _OURS, ours=ours, **more)
 
 
-def _gaussian(result: xr.Dataset) -> float:
-    """The largest deviation of the posterior's mean and standard deviation from those of NumPy."""
-    seen, y = _measured(result)
-    images = _trained()
-    m, s = images.mean(axis=0), np.cov(images.T, ddof=1)
-    gain = np.linalg.solve(s[np.ix_(seen, seen)] + 0.01 * np.eye(seen.sum()), s[seen]).T
-    mean, variance = m + gain @ (y - m[seen]), np.diag(s - gain @ s[seen])
-    off = result.posterior_mean.values.ravel() - mean
-    wide = result.posterior_std.values.ravel() - np.sqrt(np.maximum(variance, 0))
-    return float(max(np.abs(off).max(), np.abs(wide).max()))
-
-
-def _remembered(result: xr.Dataset) -> float:
-    """The same of the law of the training images."""
-    seen, y = _measured(result)
-    images = _trained()
-    squared = ((images[:, seen] - y) ** 2).sum(axis=1)
-    weights = np.exp(-(squared - squared.min()) / (2 * _MEMORY["noise"] ** 2))
-    mean = weights @ images / weights.sum()
-    return float(np.abs(result.posterior_mean.values.ravel() - mean).max())
-
-
-def _again(value: Callable[[np.ndarray, np.ndarray], float], variable: str, result: xr.Dataset) -> float:
-    """The largest deviation of a measure of this image from what another library says."""
-    clean = result.clean.values[0]
-    theirs = [value(result.answer.sel(solver=name).values[0], clean) for name in _SURE]
-    return float(np.abs(result[variable].isel(test=0).sel(solver=list(_SURE)).values - theirs).max())
-
-
-def _decibels(x: np.ndarray, clean: np.ndarray) -> float:
-    return float(10 * np.log10(4 / ((x - clean) ** 2).mean()))
-
-
-def _alike(x: np.ndarray, clean: np.ndarray) -> float:
-    """The mean over windows of 7 x 7, from sums over each."""
-    a, b = (sliding_window_view(each, (7, 7)).reshape(-1, 49) for each in (x, clean))
-    ma, mb = a.mean(axis=1), b.mean(axis=1)
-    mixed = ((a - ma[:, None]) * (b - mb[:, None])).sum(axis=1) / 48
-    one, two = 0.02**2, 0.06**2
-    similar = (2 * ma * mb + one) * (2 * mixed + two)
-    return float((similar / (ma**2 + mb**2 + one) / (a.var(axis=1, ddof=1) + b.var(axis=1, ddof=1) + two)).mean())
-
-
-def _law(result: xr.Dataset) -> float:
-    """The distance of the posterior of the pixel from that of its mean and deviation, by the largest bin."""
-    row, column = 7, 9
-    m, s = (float(result[name][0, row, column]) for name in ("posterior_mean", "posterior_std"))
-    at = result.bin.values
-    return max(abs((result.pixel_law.values * at).sum() - m), abs((result.pixel_law.values * (at - m) ** 2).sum() ** 0.5 - s))
-
-
-CLAIMS = one_run("no training: means over test images and samples", (
-    Claim("gaussian", "The posterior of a Gaussian prior is that of its matrices.", of(_gaussian), 0.0,
-          "closed form, numpy.linalg.solve", "==", 1e-8),
-    Claim("plug-and-play", "PnP-ADMM with a Wiener filter ends at the posterior mean.", _mean("to_mean", "PnP-ADMM"), 0.0,
-          "a Wiener filter is the prox of its Gaussian", "<=", 1e-3),
-    Claim("linear", "The best linear estimate is the posterior mean.",
-          _mean("to_mean", "linear"), 0.0, "closed form", "<=", 1e-9),
-    Claim("tikhonov", "Tikhonov, which knows no covariance, has at least 3 dB less.",
-          number("psnr_bound") - _mean("psnr", "Tikhonov"), 3.0, "half of the pixels must be guessed", ">="),
-    Claim("psnr", "PSNR is that of NumPy.", of(partial(_again, _decibels, "psnr")), 0.0, "numpy", "==", 1e-9),
-    Claim("ssim", "SSIM is that of sums over each window.",
-          of(partial(_again, _alike, "ssim")), 0.0, "NumPy", "==", 1e-9),
-    Claim("exact-spread", "Exact samples spread as the posterior.", _mean("spread", "exact sample"), number("spread_true"),
-          "they are drawn from it", "==", 0.05, True),
-    Claim("exact-mean", "The mean of 16 exact samples is a quarter of the spread from the posterior mean.",
-          _mean("to_mean", "exact sample"), 0.25 * number("spread_true"), "standard error of a mean", "==", 0.15, True),
-    Claim("pixel", "The posterior of a pixel has its mean and deviation.", of(_law), 0.0, "sums over the bins", "==", 0.02),
-    Claim("not-below", "No method's mean is nearer to the truth than the posterior mean by more than 0.5 dB.",
-          number("psnr_best"), number("psnr_bound") + 0.5, "it has the least mean squared error, if the prior is right", "<="),
-    Claim("too-sure", "RED-diff is too sure: its answers spread less than 0.7 of the posterior.", number("spread_reddiff"),
-          0.7 * number("spread_true"), "a variational answer looks for one mode", "<="),
-    Claim("sampler", "The spread of PiGDM is within a quarter of the posterior's.", _mean("spread", "PiGDM"),
-          number("spread_true"), "it samples, up to its approximation", "==", 0.25, True),
-    Claim("covers", "The truth is in the interval of 90% of exact samples for at least 80% of the pixels.",
-          number("coverage_exact"), 0.8, "16 samples of an exact law cover 85%", ">="),
-    Claim("variation", "Total variation, which has seen no image, is at least 2 dB behind.", number("psnr_variation"),
-          number("psnr_best") + (-2.0), "it can't guess what digits look like", "<="),
-    Claim("memory", "Under the law of the training images the posterior is their weighted mean.", of(_remembered, **_MEMORY),
-          0.0, "softmax, NumPy", "==", 1e-8, quick=False),
-    Claim("copies", "Under the distribution of the training images exact samples are training images.",
-          number("nearest_exact", **_MEMORY), 0.0, "there are no others",
-          "<=", 1e-6, quick=False),
-    Claim("generalises", "PSNR of the posterior mean is at least 1 dB lower under the training images than under the Gaussian.",
-          number("psnr_bound", prior="optimal"), number("psnr_bound") + (-1.0), "memory does not generalise", "<=",
-          quick=False),
-    Claim("views", "Of six views the best method is at least 4 dB ahead of backprojection.",
-          number("psnr_best", **_VIEWS) - _mean("psnr", "backprojection", **_VIEWS), 4.0, "independent computation", ">=",
-          quick=False),
-    Claim("not-linear", "Eight methods need a linear damage.",
-          of(lambda result: (result.why == 1).sum(), damage="clip"), 8, "their equations", quick=False),
-))
+REPORTED = (
+    Reported(
+        "Spread of exact samples",
+        "posterior sampling",
+        PREDICTED,
+        "posterior of a Gaussian prior",
+        _OURS,
+        claim="exact-spread",
+    ),
+    Reported(
+        "Distance of the mean of 16 exact samples from the posterior mean",
+        "posterior sampling",
+        PREDICTED,
+        "a quarter of the posterior spread",
+        _OURS,
+        claim="exact-mean",
+    ),
+    _here(
+        "Spread of DPS",
+        "posterior sampling by approximate guidance",
+        "spread_dps",
+        note="The first row has the posterior spread of an exact sampler: DPS is too wide and RED-diff too narrow.",
+        holds=lambda runs: bool(runs().spread_reddiff < runs().spread_true < runs().spread_dps),
+    ),
+    _here("Spread of RED-diff", "variational methods", "spread_reddiff"),
+    _here("PSNR of the posterior mean", "minimum mean squared error", "psnr_bound", unit="dB"),
+    _here("PSNR of the best method", "comparison of methods", "psnr_best", unit="dB"),
+)

@@ -1,23 +1,82 @@
-"""The pictures of the common study of inverse problems."""
+"""Pictures with an image, a color or a line for each method, each with its caption and finding."""
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from lab.inverse.meeting import METHODS, PLAIN, REASONS, SAMPLERS
+from lab.inverse.meeting import ASKING, EXACT, METHODS, PLAIN, REASONS, SAMPLERS
+from lab.numerics.statistics import mean_interval
 from lab.studies import draw
-from lab.studies.contract import Picture, Pictures, sweeping
+from lab.studies.contract import Comparison, Picture, Pictures, sweeping
 from lab.studies.inverse.pictures_of_images import clicked_pixel, grid, tiles
+from lab.words import number
 
-from .by_method import along, ranked, seconds, short, there, tint
+_SHORT = {
+    "pseudo-inverse": "pinv",
+    "Tikhonov": "Tikh.",
+    "backprojection": "FBP",
+    "total variation": "TV",
+    "PnP-ADMM": "ADMM",
+    "PnP-HQS": "HQS",
+    EXACT: "exact",
+}
+_BINS = 8  # groups of pixels by posterior standard deviation
+_DRAWING = SAMPLERS[:-1]  # without the exact ones
+_LOST = "No method has a finite sample here"
+_WORDS = {name: name for name in METHODS}
+_WORDS |= {EXACT: "the exact sample", METHODS[0]: "the pseudo-inverse", "linear": "the linear method"}
+_COMPARED: Any = {"along": "solver", "over": "test", "repeats": "test images"}
+PSNR = Comparison("psnr", "PSNR of the mean over samples", _WORDS, "higher", result="psnr_mean", **_COMPARED)
+AWAY = Comparison("away", "distance to the posterior mean", _WORDS, result="to_mean", **_COMPARED)
 
-_BINS = 8  # of true deviations
+
+def _there(result: xr.Dataset, names: Sequence[str] = METHODS) -> list[str]:
+    """The methods that apply."""
+    why = dict(zip(result.solver.values, result.why.values, strict=True))
+    return [name for name in names if not why[name]]
+
+
+def _tint(name: str) -> str:
+    """One color for a method in all pictures."""
+    if name in (*PLAIN, EXACT):
+        return {"total variation": draw.WARN, EXACT: draw.INK}.get(name, draw.MUTED)
+    series = draw.colours(6)
+    shades = (draw.blend(series[5], share) for share in (0.5, 0.7, 1.0))  # of the three plug-and-play methods
+    tints: dict[str, str] = dict(zip(ASKING, (*shades, *series[:5]), strict=True))
+    return tints[name]
+
+
+def _short(name: str) -> str:
+    return _SHORT.get(name, name)
 
 
 def _mark(result: xr.Dataset) -> list[tuple[int, int]]:
     given = sweeping.parameters(result)
     return [(given["row"], given["column"])]
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if np.isfinite(value)}
+
+
+def _means(result: xr.Dataset, variable: str, names: Sequence[str]) -> dict[str, float]:
+    """Finite means over test images."""
+    means = result[variable].mean("test", skipna=False)
+    return _finite({name: float(means.sel(solver=name)) for name in _there(result, names)})
+
+
+def _ends(values: Mapping[str, float]) -> tuple[str, str]:
+    """The names of the maximum and the minimum."""
+    return max(values, key=lambda name: values[name]), min(values, key=lambda name: values[name])
+
+
+def _part(share: float) -> str:
+    return "less than 1%" if 0 < share < 0.01 else "above 99%" if 0.99 < share < 1 else f"{share:.0%}"
+
+
+# ---- one image ------------------------------------------------------------------------------------------------
 
 
 def _answers(result: xr.Dataset) -> Any:
@@ -26,65 +85,67 @@ def _answers(result: xr.Dataset) -> Any:
     images = {"truth": tiles(result.clean)}
     if "posterior_mean" in result:
         images[f"E[x|y] {float(result.psnr_posterior[example]):.1f}"] = tiles(result.posterior_mean)
-    for name in there(result):
-        images[f"{short(name).replace('-d', 'd')} {float(at.sel(solver=name)):.1f}"] = tiles(result.answer.sel(solver=name))
-    return grid(images, marks=_mark(result), note="above each its PSNR in dB; click a pixel", height=380)
-
-
-def _errors(result: xr.Dataset) -> Any:
-    """All on one scale."""
-    off = {name: tiles(result.answer.sel(solver=name) - result.clean) for name in there(result)}
-    flat = {name: each.mean(axis=-1) if each.ndim == 3 else each for name, each in off.items()}
-    peak = max(float(np.abs(each).max()) for each in flat.values())
-    stacked = np.stack(list(flat.values()))
-    shades = draw.signed(stacked.reshape(1, -1, stacked.shape[-1])).reshape(*stacked.shape, 3)
-    return grid({short(name): shade for name, shade in zip(flat, shades, strict=True)}, marks=_mark(result),
-                 note=f"orange: too bright, blue: too dark, by at most {peak:.2g}")
-
-
-def _spreads(result: xr.Dataset) -> Any:
-    maps = {"posterior": result.posterior_std} if "posterior_std" in result else {}
-    maps |= {short(name): result.deviation.sel(solver=name) for name in there(result, SAMPLERS)}
-    peak = max(float(each.max()) for each in maps.values()) or 1.0
-    shown = {name: tiles(2 * each / peak - 1) for name, each in maps.items()}
-    return grid(shown, marks=_mark(result), note=f"black: 0, white: {peak:.2g}; over {result.sizes['draw']} answers")
-
-
-def _some(result: xr.Dataset) -> Any:
-    names = there(result, SAMPLERS)
-    found = tiles(result.some.sel(solver=names).transpose("solver", "shown", "channel", "y", "x"))
-    return draw.mosaic(found, [short(name) for name in names], marks=_mark(result))
+    for name in _there(result):
+        head = f"{_short(name).replace('-d', 'd')} {float(at.sel(solver=name)):.1f}"
+        images[head] = tiles(result.answer.sel(solver=name))
+    return grid(images, marks=_mark(result), note="numbers: PSNR in dB; click a pixel", height=380)
 
 
 def _pixel(result: xr.Dataset) -> Any:
-    """Histograms of each method above one another, each over the true law."""
-    names, at = there(result, SAMPLERS)[::-1], result.bin.values
+    names, at = _there(result, SAMPLERS)[::-1], result.bin.values
     width, layers = float(at[1] - at[0]), []
     edges = np.append(at - width / 2, at[-1] + width / 2)
     law = result.pixel_law.values if "pixel_law" in result else None
-    counts = {name: np.histogram(np.clip(result.pixel.sel(solver=name), edges[0], edges[-1]), edges)[0] for name in names}
+    clipped = {name: np.clip(result.pixel.sel(solver=name), edges[0], edges[-1]) for name in names}
+    counts = {name: np.histogram(values, edges)[0] for name, values in clipped.items()}
     shares = {name: count / max(count.sum(), 1) for name, count in counts.items()}
     peak = max(float(np.max(share)) for share in [*shares.values(), *([] if law is None else [law])])
     for height, name in enumerate(names):
         if law is not None:
             layers.append(draw.bars(at, height + 0.85 * law / peak, base=float(height), color=draw.MUTED))
         own = height + 0.85 * shares[name] / peak
-        layers.append(draw.bars(at, own, base=float(height), color=tint(name), width=0.5 * width))
-    given = sweeping.parameters(result)
-    truth = float(result.clean[0, given["row"], given["column"]])
+        layers.append(draw.bars(at, own, base=float(height), color=_tint(name), width=0.5 * width))
+    ((row, column),) = _mark(result)
     return draw.plot(
-        *layers, draw.vline(truth, "truth", color=draw.TARGET), xlabel="grey value of the framed pixel", ylabel="",
-        yticks=[(height + 0.3, short(name)) for height, name in enumerate(names)], xlim=(edges[0], edges[-1]),
-        ylim=(0, len(names) + 0.35), height=380,
-        note="grey: the posterior" if law is not None else "the exact posterior is not known",
+        *layers,
+        draw.vline(float(result.clean[0, row, column]), "truth", color=draw.TARGET),
+        xlabel="gray value of the framed pixel",
+        ylabel="",
+        yticks=[(height + 0.3, _short(name)) for height, name in enumerate(names)],
+        xlim=(edges[0], edges[-1]),
+        ylim=(0, len(names) + 0.35),
+        height=380,
+        note="gray: the posterior" if law is not None else "the exact posterior is not known",
     )
 
 
-def by_width(result: xr.Dataset) -> dict[str, np.ndarray]:
-    """True and own deviations, of the pixels of this image in groups of equal number by the true one."""
+def _spreads(result: xr.Dataset) -> Any:
+    maps = {"posterior": result.posterior_std} if "posterior_std" in result else {}
+    maps |= {_short(name): result.deviation.sel(solver=name) for name in _there(result, SAMPLERS)}
+    peak = max(float(each.max()) for each in maps.values()) or 1.0
+    shown = {name: tiles(2 * each / peak - 1) for name, each in maps.items()}
+    return grid(shown, marks=_mark(result), note=f"black: 0, white: {peak:.2g}; over {result.sizes['draw']} samples")
+
+
+def _spreads_finding(result: xr.Dataset) -> str:
+    squares = {n: float((result.deviation.sel(solver=n) ** 2).mean(skipna=False)) for n in _there(result, _DRAWING)}
+    values = {name: value**0.5 for name, value in _finite(squares).items()}
+    if not values:
+        return _LOST
+    widest, least = _ends(values)
+    true = float((result.posterior_std**2).mean()) ** 0.5 if "posterior_std" in result else 0.0
+    if not true > 1e-9:
+        told = f"Standard deviation over samples: {number(values[widest], 2)} per pixel ({_short(widest)})"
+        return told if widest == least else f"{told} to {number(values[least], 2)} ({_short(least)})"
+    told = f"The spread of {_short(widest)} is {values[widest] / true:.0%} of the posterior spread"
+    return told if widest == least else f"{told}, of {_short(least)} {_part(values[least] / true)}"
+
+
+def _by_width(result: xr.Dataset) -> dict[str, np.ndarray]:
+    """Posterior and sample standard deviations, averaged over groups of pixels by the posterior one."""
     true, found = result.posterior_std.values.ravel(), {}
     order = [group for group in np.array_split(np.argsort(true), _BINS) if group.size]
-    for name in there(result, SAMPLERS):
+    for name in _there(result, SAMPLERS):
         own = result.deviation.sel(solver=name).values.ravel()
         found[name] = np.array([(true[k].mean(), own[k].mean()) for k in order]).T
     return found
@@ -93,92 +154,189 @@ def by_width(result: xr.Dataset) -> dict[str, np.ndarray]:
 def _calibration(result: xr.Dataset) -> Any:
     top = 1.35 * float(result.posterior_std.max())
     lines = [
-        draw.curve(at, own, short(name), color=tint(name), markers=True) for name, (at, own) in by_width(result).items()
+        draw.curve(at, own, _short(name), color=_tint(name), markers=True)
+        for name, (at, own) in _by_width(result).items()
     ]
-    return draw.plot(draw.curve([0, top], [0, top], color=draw.MUTED, dash=True), *lines, ylim=(0, top), height=340,
-                     xlabel="posterior standard deviation, an eighth of the pixels each", ylabel="spread of the answers",
-                     note="dashed: as wide as the posterior")
-
-
-def _perception(result: xr.Dataset) -> Any:
-    names = [name for name in there(result) if name not in PLAIN[:2]]
-    x, y = (result[of].mean("test").sel(solver=names).values for of in ("nearest", "psnr"))
-    beside = float(result.nearest_clean.mean())
-    left, right = min(x.min(), beside), max(x.max(), beside)
-    low, high = (float(end) for end in (y.min() - 1, y.max() + 1))
-    dots = [draw.points([a], [b], color=tint(name), size=2.5) for name, a, b in zip(names, x, y, strict=True)]
-    names_at, beyond, step = right + 0.12 * (right - left), right + 0.55 * (right - left), 0.06 * (high - low)
-    told, half = [(short(name), tint(name)) for name in names], -(-len(names) // 2)
     return draw.plot(
-        *dots, draw.vline(beside, "unseen images", color=draw.TARGET, dash=True),
-        *draw.legend(told[:half], names_at, (low, high - step)), *draw.legend(told[half:], beyond, (low, high - step)),
-        xlim=(left - 0.05 * (right - left) - 0.01, beyond + 0.4 * (right - left)), ylim=(low, high), height=380,
-        ylabel="PSNR of one answer, dB",
-        xlabel="distance from the nearest training image, RMS a pixel",
+        draw.curve([0, top], [0, top], color=draw.MUTED, dash=True),
+        *lines,
+        ylim=(0, top),
+        height=340,
+        xlabel="posterior standard deviation, an eighth of the pixels each",
+        ylabel="standard deviation over samples",
     )
 
 
+def _calibration_finding(result: xr.Dataset) -> str:
+    lines = {name: line for name, line in _by_width(result).items() if name != EXACT}
+    ratios = {name: own[-1] / max(true[-1], 1e-12) for name, (true, own) in lines.items() if true[-1] > 1e-9}
+    if not (values := _finite(ratios)):
+        return "The posterior has no spread in this image"
+    widest, least = _ends(values)
+    told = f"Where the posterior is widest, the spread of {_short(widest)} is {values[widest]:.0%} of it"
+    return told if widest == least else f"{told}, of {_short(least)} {_part(values[least])}"
+
+
+# ---- all test images ------------------------------------------------------------------------------------------
+
+
+def _ranked(
+    value: str, unit: str, level: str, words: str, names: Sequence[str] = METHODS, also: str = ""
+) -> Callable[[xr.Dataset], Any]:
+    """A row for each method: every test image, the mean and its 95% interval; ``also`` is a variable drawn pale."""
+
+    def drawn(result: xr.Dataset) -> Any:
+        finite = [name for name in _there(result, names) if np.isfinite(result[value].sel(solver=name)).all()]
+        shown, layers = finite[::-1], []
+        for height, name in enumerate(shown):
+            each = result[value].sel(solver=name).values
+            found, tint = mean_interval(each), _tint(name)
+            layers.append(draw.points(each, np.full(each.size, float(height)), color=tint, size=0.35, alpha=0.5))
+            layers.append(draw.segments([found.low], [height], [found.high], [height], color=tint, width=2))
+            layers.append(draw.points([found.mean], [float(height)], color=tint, size=2.2))
+            if also:
+                single = float(result[also].sel(solver=name).mean())
+                layers.append(draw.points([single], [float(height)], color=draw.blend(tint, 0.3), size=1.5))
+        if level in result:
+            layers.append(draw.vline(float(result[level].mean()), words, color=draw.TARGET, dash=True))
+        return draw.plot(
+            *layers,
+            xlabel=f"{result[value].attrs['long_name']}, {unit}",
+            ylabel="",
+            height=360,
+            yticks=[(height, _short(name)) for height, name in enumerate(shown)],
+            ylim=(-0.6, len(shown) + 0.2),
+        )
+
+    return drawn
+
+
+def _coverage_finding(result: xr.Dataset) -> str:
+    values = _means(result, "coverage", SAMPLERS)
+    exact = values.pop(EXACT, None)
+    if not values:
+        return _LOST
+    told = [f"{_short(name)} {_part(values[name])}" for name in dict.fromkeys(_ends(values))]
+    told = told if exact is None else [f"exact samples {_part(exact)}", *told]
+    return f"Pixels whose truth is inside the interval: {', '.join(told)}"
+
+
 def _table(result: xr.Dataset) -> Any:
-    rows = there(result)
-    columns: dict[str, list[str]] = {"": [short(name) for name in rows]}
-    of = {"PSNR": ("psnr", ".2f"), "of mean": ("psnr_mean", ".2f"), "SSIM": ("ssim", ".3f"), "to E[x|y]": ("to_mean", ".3f"),
-          "spread": ("spread", ".3f"), "coverage": ("coverage", ".2f"), "training": ("nearest", ".3f")}
-    for head, (variable, form) in of.items():
+    rows, format_ = _there(result), {"PSNR": ".2f", "of mean": ".2f", "coverage": ".2f"}
+    of = {"PSNR": "psnr", "of mean": "psnr_mean", "SSIM": "ssim", "to E[x|y]": "to_mean", "spread": "spread"}
+    columns: dict[str, list[str]] = {"": [_short(name) for name in METHODS]}
+    for head, variable in (of | {"coverage": "coverage", "training": "nearest"}).items():
         means = result[variable].mean("test", skipna=False)
-        columns[head] = [_number(float(means.sel(solver=name)), form) for name in rows]
+        found = {name: float(means.sel(solver=name)) for name in rows}
+        texts = {name: format(value, format_.get(head, ".3f")) for name, value in _finite(found).items()}
+        columns[head] = [texts.get(name, "–") for name in METHODS]
+    columns["absent: it"] = [REASONS[int(result.why.sel(solver=name))] for name in METHODS]
     if "posterior_mean" in result:
-        bound = {"": "E[x|y]", "PSNR": f"{float(result.psnr_bound):.2f}", "of mean": f"{float(result.psnr_bound):.2f}",
-                 "to E[x|y]": "0", "spread": f"{float(result.spread_true):.3f}"}
+        bound = {head: f"{float(result.psnr_bound):.2f}" for head in ("PSNR", "of mean")}
+        bound |= {"": "E[x|y]", "to E[x|y]": "0", "spread": f"{float(result.spread_true):.3f}", "absent: it": ""}
         columns = {head: [*values, bound.get(head, "–")] for head, values in columns.items()}
     return draw.table(columns)
 
 
-def _calls(result: xr.Dataset) -> Any:
-    rows: list[str] = list(METHODS)
-    told: dict[str, list[str]] = {"": rows}
-    for head, variable in (("calls", "calls"), ("derivatives", "slopes")):
-        told[head] = [str(int(result[variable].sel(solver=name))) if name in there(result) else "" for name in rows]
-    return draw.table(told | {"absent, for it": [REASONS[int(result.why.sel(solver=name))] for name in rows]})
+def _table_finding(result: xr.Dataset) -> str:
+    one, mean = _means(result, "psnr", SAMPLERS), _means(result, "psnr_mean", SAMPLERS)
+    gain = {name: mean[name] - one[name] for name in mean if name in one}
+    exact = gain.pop(EXACT, None)
+    if not gain:
+        return _LOST
+    told = {"exact samples": exact} if exact is not None else {}
+    told |= {_short(name): gain[name] for name in _ends(gain)}
+    return f"PSNR gained by averaging samples, in dB: {', '.join(f'{name} {x:.1f}' for name, x in told.items())}"
 
 
-def _number(value: float, form: str) -> str:
-    return format(value, form) if np.isfinite(value) else "–"
+def _noise(result: xr.Dataset) -> Any:
+    mean = result.psnr_mean.mean("test", skipna=False)
+    some = [name for name in ("total variation", *ASKING) if np.isfinite(mean.sel(solver=name)).any()]
+    return draw.over(
+        result.noise,
+        {_short(name): mean.sel(solver=name) for name in some},
+        guides={"E[x|y]": result.psnr_posterior.mean("test")} if "psnr_posterior" in result else {},
+        colors={_short(name): _tint(name) for name in some},
+        ylabel="PSNR of the mean over samples, dB",
+        height=360,
+    )
 
 
-_SWEPT: Any = {"needs": ("psnr_mean",), "also": ("psnr_posterior",)}
+def _noise_finding(result: xr.Dataset) -> str:
+    mean = result.psnr_mean.mean("test", skipna=False).sortby("noise")
+    first, last = mean.isel(noise=0), mean.isel(noise=-1)
+    change = _finite({name: float((last - first).sel(solver=name)) for name in ASKING})
+    if not change:
+        return _LOST
+    told = [f"{change[name]:+.1f} dB ({_short(name)})" for name in dict.fromkeys(reversed(_ends(change)))]
+    ends = f"{float(first.noise):g} to {float(last.noise):g}"
+    return f"From noise {ends}, PSNR changes by {' to '.join(told)}"
+
+
 PICTURES = Pictures(
-    Picture("answers", "One measurement, every method", "One answer of each for the same image; click a pixel to see its "
-            "posterior.", _answers, clicks=clicked_pixel(lambda result: 1 + ("posterior_mean" in result) + len(there(result))),
-            share=1.5),
-    Picture("pixel", "What each says of this pixel", "Histogram of the answers at the framed pixel, over the exact posterior.",
-            _pixel),
-    Picture("quality", "PSNR of each method", "PSNR of the mean over answers: large dots are means over images with "
-            "95% intervals, the pale one is a single answer's.",
-            ranked("psnr_mean", better="dB", levels={"psnr_bound": "E[x|y]"}, also="psnr")),
-    Picture("away", "And to the posterior mean?", "Of the mean over answers: 0 is exact; where answers are drawn a rest "
-            "is left, as by the exact ones.", ranked("to_mean", better="RMS a pixel"), needs=("posterior_mean",)),
-    Picture("errors", "Where they err", "One answer less the truth, all on one scale.", _errors,
-            clicks=clicked_pixel(lambda result: len(there(result)))),
-    Picture("spreads", "Where the variance sits", "Standard deviation over answers, beside that of the exact posterior.",
-            _spreads, clicks=clicked_pixel(lambda result: ("posterior_std" in result) + len(there(result, SAMPLERS)))),
-    Picture("some", "Answers one by one", "A row is a method, a column a seed.", _some),
-    Picture("calibration", "Do answers differ where they should?", "Spread of the answers against the posterior's, pixel by "
-            "pixel: below the line a method is too sure.", _calibration, needs=("posterior_std",)),
-    Picture("coverage", "How often is the truth inside?", "Share of pixels whose true value lies in the interval of 90% of "
-            "the answers; exact samples set the bar, as quantiles of few answers lie too close.",
-            ranked("coverage", better="of 90%", levels={"coverage_exact": "exact"}, names=SAMPLERS)),
-    Picture("perception", "Near the truth, or like an image?", "High: near the truth. Left: near to a training image, which "
-            "is memory where it is left of unseen images.", _perception),
-    Picture("table", "Numbers", "Means over test images; PSNR in dB; distances to E[x|y] and to the nearest training image "
-            "and spread, RMS a pixel.", _table),
-    Picture("calls", "Calls, and who is absent", "Of the denoiser, and of its derivative, for each answer.", _calls),
-    Picture("budget", "How many calls are needed?", "Each method with budgets of so many denoiser calls.",
-            along("steps", logx=True), along={"steps": (5, 15, 50)}, **_SWEPT),
-    Picture("noise", "From little noise to much", "All methods, with the strengths as they are.", along("noise"),
-            along={"noise": (0.03, 0.1, 0.3, 1.0)}, **_SWEPT),
-    Picture("share", "From few pixels to all", "Of a random mask, or of the frequencies.", along("seen"),
-            along={"seen": (0.1, 0.3, 0.5, 0.7, 0.9)}, when={"damage": ("random mask", "magnetic resonance")},
-            why="with this damage no share is seen", **_SWEPT),
-    Picture("seconds", "What does it cost?", "Seconds on this machine, once compiled; they differ from run to run.", seconds,
-            along={"timed": (True,)}, needs=("seconds", "why")),
+    Picture(
+        "answers",
+        "One measurement, all methods",
+        "Images: one sample of each method for the same measurement. Click a pixel to see its posterior.",
+        _answers,
+        clicks=clicked_pixel(lambda result: 1 + ("posterior_mean" in result) + len(_there(result))),
+        share=1.5,
+    ),
+    Picture(
+        "pixel",
+        "Distribution of one pixel",
+        "Colored bars: histogram of the samples at the framed pixel. Gray bars: exact posterior. Line: truth.",
+        _pixel,
+    ),
+    Picture(
+        "quality",
+        "PSNR of each method",
+        "Small dots: PSNR of the mean over samples, per image. Large dots and bars: mean, 95% interval. Pale: single "
+        "samples. Dashed: posterior mean.",
+        _ranked("psnr_mean", "dB", "psnr_bound", "E[x|y]", also="psnr"),
+        finds=PSNR.finding,
+    ),
+    Picture(
+        "spreads",
+        "Where samples differ",
+        "Brightness: standard deviation over samples at each pixel, beside that of the exact posterior.",
+        _spreads,
+        clicks=clicked_pixel(lambda result: ("posterior_std" in result) + len(_there(result, SAMPLERS))),
+        finds=_spreads_finding,
+    ),
+    Picture(
+        "calibration",
+        "Calibration",
+        "Lines: standard deviation over samples against that of the posterior. Dashed: equality; below it a method is "
+        "overconfident.",
+        _calibration,
+        needs=("posterior_std",),
+        finds=_calibration_finding,
+    ),
+    Picture(
+        "coverage",
+        "Coverage",
+        "Dots: fraction of pixels whose truth is in the 90% interval of the samples. Dashed: exact samples, below 90% "
+        "because few samples give narrow quantiles.",
+        _ranked("coverage", "of 90%", "coverage_exact", "exact", SAMPLERS),
+        finds=_coverage_finding,
+    ),
+    Picture(
+        "table",
+        "Numbers",
+        "Means over test images. PSNR in dB; distances to E[x|y] and to the nearest training image, and spread: RMS per "
+        "pixel.",
+        _table,
+        finds=_table_finding,
+    ),
+    Picture(
+        "noise",
+        "PSNR by noise",
+        "Lines: PSNR of the mean over samples, with fixed weights. Dashed: posterior mean.",
+        _noise,
+        along={"noise": (0.03, 0.1, 0.3, 1.0)},
+        needs=("psnr_mean",),
+        also=("psnr_posterior",),
+        finds=_noise_finding,
+    ),
 )

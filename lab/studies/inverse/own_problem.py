@@ -15,7 +15,7 @@ from lab.precision import need_float64
 from lab.studies.inverse.imaging import Own
 from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
 
-from . import InverseProblems
+from .inverse_problems import InverseProblems
 
 _OF_DAMAGE = ("damage", "seen", "hole", "width", "factor", "views", "gain")
 _OF_PRIOR = ("prior", "theta", "radius", "train_steps")
@@ -64,12 +64,16 @@ def inverse_study(
     if operator is None and denoiser is None and images is None:
         raise ValueError("nothing of your own was given: an operator, a denoiser, or images")
     if measured is not None and (operator is None or isinstance(images, str) or images is None):
-        raise ValueError("measurements of your own need the operator that made them, and images to learn from as an array")
+        raise ValueError(
+            "measurements of your own need the operator that made them, and images to learn from as an array"
+        )
     given, name = _data(slug, images, measured)
     shape: Any = given.arrays["pixels"].shape[1:]
     y = None if measured is None else jnp.asarray(measured[1])
     if y is not None and len(y) != given.arrays["held_out"].sum():
-        raise ValueError(f"there are {len(y)} measurements of {int(given.arrays['held_out'].sum())} images: one of each")
+        raise ValueError(
+            f"there are {len(y)} measurements of {int(given.arrays['held_out'].sum())} images: one of each"
+        )
     fixed = isinstance(operator, Operator) or denoiser is not None or y is not None
     if operator is not None:
         made = _operator(operator, shape)
@@ -83,18 +87,24 @@ def inverse_study(
     if not fixed and max(h, w) > 16:  # pooled to at most 256 pixels
         begin |= {"row": 3, "column": 3}
     study = make(
-        _OwnProblem, title, slug, begin | defaults,
+        _OwnProblem,
+        title,
+        slug,
+        begin | defaults,
         about=about
-        or f"{title}: all solvers on one measurement, beside the exact posterior where it is known. Move the noise, and click "
-        "a pixel. Look at who comes near, and whose answers differ where they should.",
+        or f"{title}: all solvers on one measurement, compared with the exact posterior where it is known. Move the noise, and "
+        "click a pixel to compare the samples of each solver with the posterior there.",
         hidden=(_OF_DAMAGE if operator is not None else ()) + (_OF_PRIOR if denoiser is not None else ()),
         brought=Brought(operator, denoiser, y),
         definition=_definition(operator, denoiser, y, shape),
-        without=() if operator is None else ("share",),
     )
     if name == f"{slug}-images":
         offer(
-            name, f"{title}: its images", given.arrays, kind=given.kind, beside={"axes": given.axes, "notices": given.notices},
+            name,
+            f"{title}: its images",
+            given.arrays,
+            kind=given.kind,
+            beside={"axes": given.axes, "notices": given.notices},
             sizes=dict(zip(("channels", "height", "width"), given.arrays["pixels"].shape[1:], strict=True)),
         )
     return study
@@ -149,7 +159,9 @@ def _operator(given: Any, shape: tuple[int, int, int]) -> Operator:
         return given
     function: Any = given
     if not callable(given):
-        raise TypeError(f"the operator is a {type(given).__name__}, but an operator, or a function of an image, is needed")
+        raise TypeError(
+            f"the operator is a {type(given).__name__}, but an operator, or a function of an image, is needed"
+        )
     try:
         jax.eval_shape(function, jax.ShapeDtypeStruct(tuple(shape), jnp.result_type(float)))
     except Exception as problem:
@@ -185,6 +197,9 @@ def _data(slug: str, given: Any, measured: tuple[Any, Any] | None) -> tuple[Data
                 f"the images that were measured are {truth.shape[1:]} {truth.dtype}, but those to learn from are "
                 f"{pixels.shape[1:]} {pixels.dtype}"
             )
-        arrays = {"pixels": np.concatenate([pixels, truth]), "held_out": np.arange(len(pixels) + len(truth)) >= len(pixels)}
+        arrays = {
+            "pixels": np.concatenate([pixels, truth]),
+            "held_out": np.arange(len(pixels) + len(truth)) >= len(pixels),
+        }
     name = f"{slug}-images"
     return images.from_arrays(name, arrays), name
