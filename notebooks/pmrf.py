@@ -40,8 +40,8 @@ pictures = PMRF.pictures
 # %% [markdown]
 # ## One number
 #
-# X from N(0, 1), Y = X + N(0, 1): the least error is 1/2, that of an estimator distributed like X at least 2 - √2, and that of
-# a sample of the posterior 1. On a line the flow is the optimal map.
+# X from N(0, 1), Y = X + N(0, 1): the minimum error is 1/2, an estimator distributed like X has at least 2 - √2, and a sample
+# of the posterior has 1. On a line the flow is the optimal map.
 
 # %%
 scalar = pmrf.restoration([[1.0]], [[1.0]], [[1.0]])
@@ -60,7 +60,7 @@ pd.Series(
 # %%
 study = PMRF.preset("from-measurement")
 result = lab.run(study)
-pictures.estimators(result)
+result[["mse", "w2"]].to_dataframe()
 
 # %%
 s = np.asarray(study.load().arrays["variances"][0])
@@ -73,8 +73,8 @@ print(f"W2 of the posterior mean: {float(result.w2_mean):.9f}, by POT {float(the
 # %% [markdown]
 # ## The plane
 #
-# The same for images, of which the restorer knows mean and covariance: errors are exact for the digits as they are. Dashed is
-# the best that can be had at each distance; K Euler steps walk from the posterior mean to the law of the data.
+# The same for images, of which the restorer knows mean and covariance: errors are exact for these digits. Dashed: the optimal
+# trade-off. K Euler steps move from the posterior mean to the distribution of the data.
 
 # %%
 digits = PMRF()
@@ -82,44 +82,33 @@ images = lab.run(digits)
 pictures.plane(images)
 
 # %%
-pictures.covariance(images)
+images.cov_error_steps.to_series()  # Euler's method has order one: ten times the steps, a tenth of the error
 
 # %% [markdown]
 # ## The noise of the start
 #
-# Where Y does not tell all of x, the posterior mean lives on fewer dimensions, and no map fills the others without noise. It is
-# not free.
+# Where Y does not determine all of x, the posterior mean has fewer dimensions, and no map fills the others without noise. Noise
+# costs error.
 
 # %%
 small = digits.but(particles=60, task="inpainting", noise=0.05)
 pictures.sigma(small.picture_result(pictures.sigma))
 
 # %% [markdown]
-# ## On a line
-#
-# For two modes the velocity is a quadrature over Y, and the flow the matching of quantiles.
-
-# %%
-line = PMRF.preset("line").but(particles=300, pairs=600).run()
-pictures.density(line)
-
-# %% [markdown]
 # ## In the plane
 #
-# Three modes, and far more noise than they are wide: from the posterior mean the way is short.
+# Three modes, and far more noise than their width: from the posterior mean the trajectories are short.
 
 # %%
 ring = PMRF.preset("ring").but(particles=200, pairs=300, euler_steps=25)
 modes = ring.run()
 pictures.paths.strip(modes, 3).cols(1)
 
-# %%
-pictures.velocity.strip(modes, 2).cols(2)
-
 # %% [markdown]
 # ## By pairs, and by a network
 #
-# The flow of pairs needs no law, and repeats the x of single pairs; a network is trained as in the paper, on stratified times.
+# The flow of pairs needs no known distribution, and ends in the x of single pairs; a network is trained as in the paper, on
+# stratified times.
 
 # %%
 pairs = ring.but(knows="pairs").run()

@@ -82,7 +82,6 @@ UNTYPED = {
     "immiscible-diffusion",
     "maid-bilevel",
     "monge-gap",
-    "pmrf",
     "policy-gradient",
     "potential-flows",
     "red-diff",

@@ -14,9 +14,11 @@ from lab.inverse import mixture_flows, pmrf, pmrf_training, restoring
 from lab.inverse.restoring import METHODS
 from lab.numerics import pure
 from lab.numerics.mixtures import Mixture
-from lab.studies.inverse.pmrf import PMRF, TASKS, variables
+from lab.studies import PMRF
+from lab.studies.inverse.pmrf import experiment
+from lab.studies.inverse.pmrf.study import TASKS
 
-SHEET_NAMES = "mse w2 cov_error path density"
+SHEET_NAMES = "mse w2 path"
 
 
 def mine(x, **more) -> Data:
@@ -83,8 +85,6 @@ def test_linear_estimators_against_numpy(skewed):
         np.testing.assert_allclose(run.mse.sel(estimator=name), np.trace(s + covariance - 2 * along), rtol=1e-8)
         apart = np.trace(s + covariance - 2 * np.real(sqrtm(root @ covariance @ root)))
         np.testing.assert_allclose(run.w2.sel(estimator=name) ** 2, apart, atol=1e-6)
-        off = np.linalg.norm(covariance - s) / np.linalg.norm(s)
-        np.testing.assert_allclose(run.cov_error.sel(estimator=name), off, rtol=1e-8)
     for steps in (1, 5, 100):
         m = euler(star + extra, s, star, steps)
         expected = np.trace(s + m @ (star + extra) @ m.T - 2 * m @ star)
@@ -122,8 +122,6 @@ def test_on_a_line_the_flow_matches_quantiles(line):
     assert (np.diff(way[-1][np.argsort(way[0])]) > -1e-6).all()
     other = run.path.sel(flow="flow from Y").values[-1, :, 0]  # X* increases with Y: the same map
     assert abs(other - way[-1])[inside].max() < 0.03
-    middle = run.x.values
-    np.testing.assert_allclose(run.density.sel(kind=run.kind[2]), norm.pdf(middle[:, None], means, spread) @ weights)
 
 
 @pytest.mark.slow
@@ -231,7 +229,7 @@ def test_pairs_of_points_leave_their_own_out():
     assert 0.2 * float(run.w2_mean) ** 2 < float(ot) < 5 * float(run.w2_mean) ** 2
     end = run.path.sel(flow="PMRF").isel(t=-1).values
     np.testing.assert_allclose(((end - run.goal.values) ** 2).sum(1).mean(), run.mse_pmrf, rtol=1e-4)
-    _, fresh = variables.drawn(inputs, 13, jnp.asarray(0))
+    _, fresh = experiment.drawn(inputs, 13, jnp.asarray(0))
     other = pot.emd2([], [], pot.dist(end - np.asarray(inputs.mean), np.asarray(fresh[0])))
     np.testing.assert_allclose(float(run.w2_pmrf) ** 2, other, rtol=1e-3)
 
@@ -282,7 +280,7 @@ def test_images_and_network_are_drawn():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sigma", "levels", "tasks"])
+@pytest.mark.parametrize("name", ["sigma", "tasks"])
 def test_pictures_of_sweeps_are_drawn(name):
     picture = PMRF.pictures[name]
     study = PMRF(data=mine(cloud()), particles=10)

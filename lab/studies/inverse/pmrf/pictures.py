@@ -1,20 +1,20 @@
-"""The pictures of posterior-mean rectified flow."""
+"""Pictures of PMRF, each with its caption and finding."""
 
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from lab.datasets import Data
 from lab.studies import draw
-from lab.studies.contract import Picture, Pictures, sweeping
-
-from .variables import possible
+from lab.studies.contract import Picture, Pictures, Study, sweeping
+from lab.studies.vocabulary.training import course
+from lab.words import number
 
 _SIGMAS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1.0)
-_NOISES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
 _COMPETITORS = ("posterior mean", "optimal transport", "posterior sampling", "flow given Y", "flow from Y")
-_LINES = 40
-WAYS = {"PMRF": "from X*", "flow given Y": "from noise, given Y", "flow from Y": "from Y"}
+_WAYS = {"PMRF": "from X*", "flow given Y": "from noise, given Y", "flow from Y": "from Y"}
+_LOST = "The flow is not finite"
 
 
 def _tints() -> dict[str, str]:
@@ -29,7 +29,8 @@ def _levels(result: xr.Dataset) -> dict[str, float]:
     return {"MMSE": float(result.mmse), "MMSE + W₂²": float(result.d_max), "2 MMSE": float(result.mse_sampling)}
 
 
-# ---- one run -----------------------------------------------------------------------------------------------------
+def _times(error: xr.DataArray | float, mmse: xr.DataArray | float) -> str:
+    return number(float(error) / max(float(mmse), 1e-300), 3)
 
 
 def _plane(result: xr.Dataset) -> Any:
@@ -39,7 +40,7 @@ def _plane(result: xr.Dataset) -> Any:
     shown = [mse[name] for name in (*_COMPETITORS, "PMRF") if np.isfinite(mse[name])]
     left, right = min(least, *result.mse_steps.values), max(shown)
     low, top, right = left - 0.08 * (right - left), 1.12 * high, right + 0.08 * (right - left)
-    rows = [("best of all", draw.MUTED), ("PMRF, by steps", draw.SOURCE)]
+    rows = [("optimal trade-off", draw.MUTED), ("PMRF, by steps", draw.SOURCE)]
     marks = []
     for name in _COMPETITORS:
         x, y = (v if np.isfinite(mse[name]) else np.nan for v in (mse[name], w2[name]))
@@ -61,9 +62,23 @@ def _plane(result: xr.Dataset) -> Any:
         draw.points([mse["PMRF"]], [w2["PMRF"]], color=draw.SOURCE, size=4.5),
         draw.hline(floor if floor else np.nan),
         *draw.legend(rows, low + min(0.52, 0.97 - wide) * (right - low), (0.0, (0.98 if wide < 0.45 else 0.9) * top)),
-        xlabel="E|X - X̂|²", ylabel="W₂ from the law of X", xlim=(low, right), ylim=(-0.04 * top, top), height=400,
+        xlabel="E|X - X̂|²",
+        ylabel="W₂ from the distribution of X",
+        xlim=(low, right),
+        ylim=(-0.04 * top, top),
+        height=400,
         note=f"large point: K = {_steps(result)}",
     )
+
+
+def _plane_finding(result: xr.Dataset) -> str:
+    if not np.isfinite(result.mse_pmrf):
+        return _LOST
+    found = []
+    for name in ("PMRF", "posterior sampling"):
+        one = result.sel(estimator=name)
+        found.append(f"{_times(one.mse, result.mmse)} times the MMSE at W₂ = {number(float(one.w2), 2)}")
+    return f"PMRF has {found[0]}, sampling {found[1].replace(' the MMSE', '')}"
 
 
 def _images(result: xr.Dataset) -> Any:
@@ -75,15 +90,22 @@ def _images(result: xr.Dataset) -> Any:
     return draw.mosaic(tiles, rows)
 
 
-def _ways(result: xr.Dataset) -> dict[str, np.ndarray]:
-    ways = {title: draw.plane(result.path.sel(flow=name)) for name, title in WAYS.items()}
-    return {title: way for title, way in ways.items() if np.isfinite(way).all()}
-
-
 def _paths(result: xr.Dataset, at: int) -> Any:
-    ways = _ways(result)
+    ways = {title: draw.plane(result.path.sel(flow=name)) for name, title in _WAYS.items()}
+    ways = {title: way for title, way in ways.items() if np.isfinite(way).all()}
     goals = {title: draw.behind(result.goal.values, way) for title, way in ways.items()}
-    return draw.film(ways, at, goals=goals, tails=_LINES, age=40, note=f"t = {float(result.t[at]):.2f}")
+    return draw.film(ways, at, goals=goals, tails=40, age=40, note=f"t = {float(result.t[at]):.2f}")
+
+
+def _paths_finding(result: xr.Dataset) -> str:
+    far = {}
+    for flow, way in _WAYS.items():
+        path = result.path.sel(flow=flow)
+        if np.isfinite(path).all():
+            apart = path.isel(t=-1) - path.isel(t=0)
+            far[way] = number(float(np.sqrt((apart**2).sum("axis")).mean()), 2)
+    found = ", ".join(f"{each} {way.replace(',', '')}" for way, each in far.items())
+    return f"Mean displacement: {found}" if far else _LOST
 
 
 def _error(result: xr.Dataset) -> Any:
@@ -91,45 +113,11 @@ def _error(result: xr.Dataset) -> Any:
     return draw.over(result["count"], lines, levels=_levels(result), here=here, logx=True, ylabel="E|X - X̂|² of PMRF")
 
 
-def _covariance(result: xr.Dataset) -> Any:
-    counts, errors = result["count"].values, result.cov_error_steps.values
-    return draw.over(
-        result["count"], {"PMRF": errors}, guides={"1 / K": errors[2] * counts[2] / counts}, here=_steps(result), logx=True,
-        logy=True, ylabel="|Cov X̂ - Cov X| / |Cov X|",
-    )
-
-
-def _table(result: xr.Dataset) -> Any:
-    columns = {"E|X - X̂|²": result.mse, "over MMSE": result.mse / result.mmse, "W₂": result.w2, "covariance": result.cov_error}
-    return draw.table({"estimator": result.estimator.values.tolist()} | {name: each.values for name, each in columns.items()})
-
-
-def _quiver(result: xr.Dataset, at: int) -> Any:
-    gx, gy = np.meshgrid(result.gx.values, result.gy.values)
-    v = result.velocity.values
-    step = float(result.gx[1] - result.gx[0])
-    arrow = v[at] * step / (np.quantile(np.linalg.norm(v, axis=3), 0.9) or 1.0)
-    arrow = arrow * np.minimum(1, 1.4 * step / np.maximum(np.linalg.norm(arrow, axis=2, keepdims=True), 1e-12))
-    x, y = (gx + arrow[..., 0]).ravel(), (gy + arrow[..., 1]).ravel()
-    now = result.path.sel(flow="PMRF").interp(t=float(result.moment[at])).values
-    return draw.plot(
-        draw.points(*result.goal.values.T, color=draw.TARGET, size=0.15, alpha=0.35),
-        draw.points(*now.T, color=draw.SOURCE, size=0.15, alpha=0.6),
-        draw.segments(gx.ravel(), gy.ravel(), x, y, color=draw.INK, width=0.7),
-        draw.points(x, y, color=draw.INK, size=0.12),
-        xlabel="x₁", ylabel="x₂", equal=True, height=400, note=f"t = {float(result.moment[at]):.2f}",
-        xlim=(gx.min() - step, gx.max() + step), ylim=(gy.min() - step, gy.max() + step),
-    )
-
-
-def _density(result: xr.Dataset) -> Any:
-    x, top, (mean, flow, clean) = result.x.values, float(result.density.max()), result.density.values
-    rows = [("posterior mean", draw.MUTED), (f"PMRF, K = {_steps(result)}", draw.SOURCE), ("X", draw.TARGET)]
-    return draw.plot(
-        draw.bars(x, flow, color=draw.SOURCE), draw.curve(x, mean, color=draw.MUTED), draw.curve(x, clean, color=draw.TARGET),
-        *draw.legend(rows, float(x[0]), (0.0, 1.1 * top)),
-        xlabel="x", ylabel="density", ylim=(0, 1.15 * top),
-    )
+def _error_finding(result: xr.Dataset) -> str:
+    if not np.isfinite(result.mse_steps[[0, -1]]).all():
+        return _LOST
+    first, last = (_times(result.mse_steps[at], result.mmse) for at in (0, -1))
+    return f"The error is {first} times the MMSE after one step, {last} times after {int(result['count'][-1])}"
 
 
 def _network(result: xr.Dataset) -> Any:
@@ -139,28 +127,36 @@ def _network(result: xr.Dataset) -> Any:
         wide = np.linspace(0, np.ptp(result.goal.values), len(exact[-1]))
         panels = {name: np.c_[wide, np.sort(values[:, -1])] for name, values in panels.items()}
     xlim, ylim = draw.window(*panels.values())
-    drawn = {name: draw.Panel(cloud, color=draw.TARGET if name == "X" else draw.SOURCE) for name, cloud in panels.items()}
+    drawn = {name: draw.Panel(at, color=draw.TARGET if name == "X" else draw.SOURCE) for name, at in panels.items()}
     return draw.particles(drawn, xlim, ylim, height=300)
 
 
-# ---- sweeps --------------------------------------------------------------------------------------------------------
-
-
-def _limit(result: xr.Dataset) -> dict[str, Any]:
-    known = bool(np.isfinite(result.mse_limit).all())
-    return {"PMRF, K steps": result.mse_pmrf} | ({"the flow itself": result.mse_limit} if known else {})
-
-
 def _sigma(result: xr.Dataset) -> Any:
+    known = bool(np.isfinite(result.mse_limit).all())
+    lines = {"PMRF, K steps": result.mse_pmrf} | ({"infinitely many steps": result.mse_limit} if known else {})
     levels = _levels(result.mean("sigma_s"))
-    return draw.over(result.sigma_s, _limit(result), levels=levels, logx=True, ylabel="E|X - X̂|²", ticks=False)
+    return draw.over(result.sigma_s, lines, levels=levels, logx=True, ylabel="E|X - X̂|²", ticks=False)
 
 
-def _noise(result: xr.Dataset) -> Any:
-    lines = {"posterior sampling": result.mse_sampling, "flow from Y": result.mse_from_y, "MMSE + W₂²": result.d_max}
-    lines |= _limit(result)
-    shares = {name: line / result.mmse for name, line in lines.items() if np.isfinite(line).all()}
-    return draw.over(result.noise, shares, levels={"MMSE": 1.0}, logx=True, ylabel="error / MMSE")
+def _sigma_finding(result: xr.Dataset) -> str:
+    share = (result.mse_pmrf / result.mse_sampling).sortby("sigma_s").dropna("sigma_s")
+    if not share.size:
+        return _LOST
+    (low, high), (first, last) = share.sigma_s.values[[0, -1]], share.values[[0, -1]]
+    return f"PMRF has {first:.0%} of the error of a posterior sample at σₛ = {low:g}, {last:.0%} at {high:g}"
+
+
+def possible(study: Study, data: Data) -> list[str]:
+    """The tasks for which the study is defined: some need longer data, or noise at the start."""
+
+    def is_taken(task: str) -> bool:
+        try:
+            study.but(task=task).check(data)
+        except ValueError:
+            return False
+        return True
+
+    return [task for task in study.parameters()["task"].objects if is_taken(task)]
 
 
 def _tasks(result: xr.Dataset) -> Any:
@@ -169,43 +165,100 @@ def _tasks(result: xr.Dataset) -> Any:
     lines = (result[name] for name in ("d_max", "mse_pmrf", "mse_sampling", "mse_from_y"))
     shares = {name: (line / result.mmse).values for name, line in zip(names, lines, strict=True)}
     top = float(np.nanmax([np.nanmax(values) for values in shares.values()]))
-    bars = [draw.bars(at + 0.2 * (k - 1.5), np.nan_to_num(values), width=0.19, color=tints[name])
-            for k, (name, values) in enumerate(shares.items())]
+    bars = [
+        draw.bars(at + 0.2 * (k - 1.5), np.nan_to_num(values), width=0.19, color=tints[name])
+        for k, (name, values) in enumerate(shares.items())
+    ]
+    legend = draw.legend([(name, tints[name]) for name in shares], -0.45, (0.0, 1.45 * top))
     return draw.plot(
-        *bars, draw.hline(1.0, "MMSE"), *draw.legend([(name, tints[name]) for name in shares], -0.45, (0.0, 1.45 * top)),
-        xlabel="", ylabel="error / MMSE", ylim=(0, 1.5 * top), xlim=(-0.5, at[-1] + 0.5),
+        *bars,
+        draw.hline(1.0, "MMSE"),
+        *legend,
+        xlabel="",
+        ylabel="error / MMSE",
+        ylim=(0, 1.5 * top),
+        xlim=(-0.5, at[-1] + 0.5),
         xticks=[(float(k), str(name)) for k, name in zip(at, result.task.values, strict=True)],
     )
 
 
+def _tasks_finding(result: xr.Dataset) -> str:
+    shares = []
+    for name in ("mse_pmrf", "mse_from_y"):
+        share = (result[name] / result.mse_sampling).to_series().dropna()
+        low, high = (f"{share.min():.0%}", f"{share.max():.0%}") if share.size else ("", "")
+        shares.append(low if low == high else f"{low} to {high}")
+    if not shares[0]:
+        return _LOST
+    found = f"PMRF has {shares[0]} of the error of sampling"
+    return f"{found}, the flow from Y {shares[1]}" if shares[1] else found
+
+
 PICTURES = Pictures(
-    Picture("plane", "Error and distance from the law of the data", "Left: small error; down: near the data distribution. "
-            "Dashed: the optimal trade-off. PMRF moves from one end to the other as K grows.", _plane),
-    Picture("images", "What becomes of a measurement", "From above: what was measured, the posterior mean, PMRF in few and "
-            "many steps, a sample of the posterior, and the truth.", _images, needs=("images",)),
-    Picture("paths", "Three ways to the data", "Each particle from its start (grey tail) to where it ends; orange: the x that "
-            "were measured. From the posterior mean the way is short.", _paths, plays="t"),
-    Picture("error", "Error against steps", "One step gives the posterior mean, where the start has no noise; "
-            "more of them cost error.", _error),
-    Picture("covariance", "How the covariance is reached", "Euler's method is of order one: ten times the steps, a tenth of "
-            "the error.", _covariance),
-    Picture("sigma", "What the noise of the start costs", "Small σₛ costs almost no error, but many steps where Y does "
-            "not determine x. With large σₛ the error exceeds that of a posterior sample.", _sigma, along={"sigma_s": _SIGMAS},
-            needs=("mse_pmrf", "mse_limit", "mmse", "d_max", "mse_sampling")),
-    Picture("levels", "From little noise to much", "Errors as multiples of the MMSE: posterior sampling has 2 at any noise.",
-            _noise, along={"noise": _NOISES},
-            needs=("mse_pmrf", "mse_limit", "mmse", "d_max", "mse_sampling", "mse_from_y")),
-    Picture("tasks", "What is measured", "Errors as multiples of the MMSE. There is no flow from Y where Y is shorter.",
-            _tasks, along={"task": possible},
-            needs=("mse_pmrf", "mmse", "d_max", "mse_sampling", "mse_from_y")),
-    Picture("estimators", "All estimators", "Error, also as a multiple of the MMSE, distance from X, and error of the "
-            "covariance.", _table),
-    Picture("velocity", "Where the flow leads", "The velocity of PMRF, with its particles (blue) and x (orange). Play it.",
-            _quiver, needs=("velocity",), plays="moment"),
-    Picture("density", "Histograms on a line", "The posterior mean is too narrow; the flow spreads it to the law of x.",
-            _density, needs=("density",)),
-    Picture("network", "A network in place of the exact flow", "Where the particles end, beside the x that were measured.",
-            _network, needs=("net_end",)),
-    Picture("training", "Training", "The loss of the network: what is left of it is how little Z_t tells of x.",
-            lambda result: draw.training({"network": result.curve_loss}, ylim=(0, None)), needs=("curve_loss",)),
+    Picture(
+        "plane",
+        "Error and distance from the data",
+        "Line: PMRF by number of steps K (numbers). Dashed: optimal trade-off. Dots: other estimators. Left: small error. "
+        "Down: near the data distribution.",
+        _plane,
+        finds=_plane_finding,
+    ),
+    Picture(
+        "images",
+        "Reconstructions",
+        "Rows, from the top: measurement, posterior mean, PMRF in few and in K steps, posterior sample, truth.",
+        _images,
+        needs=("images",),
+        finds="The error of PMRF is {mse_pmrf:.3g}, of the posterior mean {mmse:.3g}, of a posterior sample "
+        "{mse_sampling:.3g}",
+    ),
+    Picture(
+        "paths",
+        "Trajectories of three flows",
+        "Blue: particles. Gray tails: their trajectories. Orange: clean x.",
+        _paths,
+        plays="t",
+        finds=_paths_finding,
+    ),
+    Picture(
+        "error",
+        "Error by number of steps",
+        "Line: error of PMRF. Level lines: MMSE (posterior mean), MMSE + W₂² (optimal map), 2 MMSE (posterior sampling).",
+        _error,
+        finds=_error_finding,
+    ),
+    Picture(
+        "sigma",
+        "Error by noise of the start",
+        "Lines: error of PMRF in K and in infinitely many steps. Level lines: MMSE, MMSE + W₂², 2 MMSE (posterior sampling).",
+        _sigma,
+        along={"sigma_s": _SIGMAS},
+        needs=("mse_pmrf", "mse_limit", "mmse", "d_max", "mse_sampling"),
+        finds=_sigma_finding,
+    ),
+    Picture(
+        "tasks",
+        "Error by degradation",
+        "Bars: error as a multiple of the MMSE. Where Y has fewer coordinates than X, the flow from Y has no bar.",
+        _tasks,
+        along={"task": possible},
+        needs=("mse_pmrf", "mmse", "d_max", "mse_sampling", "mse_from_y"),
+        finds=_tasks_finding,
+    ),
+    Picture(
+        "network",
+        "Trained network and exact flow",
+        "Blue: endpoints of the exact flow and of the network's flow. Orange: clean x.",
+        _network,
+        needs=("net_end",),
+        finds="Error: network {net_mse:.2g}, PMRF {mse_pmrf:.2g}; W₂: network {net_w2:.2g}, two samples {net_floor:.2g}",
+    ),
+    Picture(
+        "training",
+        "Training",
+        "Line: training loss; its minimum is the variance of X - Z₀ given Z_t.",
+        lambda result: draw.training({"network": result.curve_loss}, ylim=(0, None)),
+        needs=("curve_loss",),
+        finds=lambda result: course(result.curve_loss),
+    ),
 )
