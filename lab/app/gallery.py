@@ -181,17 +181,17 @@ class _Card:
         return all(word in self._words for word in _plain(query).split())
 
     def show(self, images: dict[str, bytes]) -> None:
-        self.waiting = False
         what = theme.escape(f"a result of {self.study.title}")
         self._picture = "".join(
             f'<img class="{tone}" src="{as_uri(png)}" alt="{what}">' for tone, png in images.items()
         )
         self._refresh()
+        self.waiting = False
 
     def fail(self, sentence: str) -> None:
-        self.waiting = False
         self._picture = f'<div class="none">{theme.escape(sentence)}</div>'
         self._refresh()
+        self.waiting = False
 
     def lead(self) -> None:
         """Stand first, as wide as the page."""
