@@ -1,4 +1,4 @@
-"""What the survey of the expressway is told of a data set: its distribution, its modes and its plane."""
+"""The distribution, the modes and the plane of a data set, for the survey of the expressway."""
 
 from collections.abc import Mapping
 from typing import Any

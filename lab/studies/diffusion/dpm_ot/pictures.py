@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lab.diffusion import expressway_survey as survey
 from lab.studies import draw
 from lab.studies.contract import Comparison, Picture, Pictures, sweeping
 from lab.words import number, percent
@@ -57,9 +56,8 @@ def _space(result: xr.Dataset) -> tuple[tuple[float, float], tuple[float, float]
 
 def _balance(result: xr.Dataset, at: int) -> Any:
     mass = result.cell_mass[at].values
-    apart, floor = np.abs(mass - 1 / mass.size).sum() / 2, float(survey.floor(mass.size, survey.LOOKED_AT))
-    empty = int((mass == 0).sum())
-    note = f"iteration {int(result.stage[at])}: TV {apart:.2f} (floor {floor:.2f}), {empty} without a point"
+    apart, empty = np.abs(mass - 1 / mass.size).sum() / 2, int((mass == 0).sum())
+    note = f"iteration {int(result.stage[at])}: TV {apart:.2f}, {empty} empty"
     return draw.power_cells(result.heights[at], result.targets, mass * mass.size, *_space(result), note=note, **_NOISE)
 
 

@@ -142,12 +142,10 @@ def _integrand(result: xr.Dataset) -> Any:
             for schedule, tint in shown.items()
             for name in ("density", "density_conditional")
         ),
-        draw.text([1.03], [0.93 * top], "dashed: of single pairs"),
-        draw.text([1.03], [0.85 * top], "full: of the marginal"),
         *draw.legend(list(shown.items()), 1.03, (-0.3 * top, 0.6 * top)),
         xlabel="time t",
         ylabel="energy per time",
-        xlim=(0, 1.52),
+        xlim=(0, 1.9),
         ylim=(0, top),
         xticks=_QUARTERS,
     )

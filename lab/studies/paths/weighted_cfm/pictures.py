@@ -173,7 +173,7 @@ def _trap(result: xr.Dataset) -> Any:
     energy, fit = result.pe.sel(coupling="W-CFM").values / laws, result.w2sq.values
     layers: list[Any] = [
         draw.curve(energy, fit, markers=True),
-        draw.vline(1.0, "left of here no path meets both marginals", color=draw.WARN),
+        draw.vline(1.0, "bound", color=draw.WARN),
         draw.hline(float(result.w2sq_floor.mean()), "two samples of the data"),
     ]
     span, last = np.ptp(energy) or 1.0, -np.inf
