@@ -41,7 +41,7 @@ pictures = MongeGap.pictures
 # %% [markdown]
 # ## One image, many maps
 #
-# The map between Gaussians, turned by 60 degrees: heavy lines pay for nothing.
+# The map between Gaussians, rotated by 60 degrees: thick lines contribute to the gap.
 
 # %%
 study = MongeGap()
@@ -49,17 +49,17 @@ result = lab.run(study)
 pictures.arrows(result)
 
 # %% [markdown]
-# All turned maps have one image, so that no divergence between images tells them apart. The gap does: between Gaussians it is
-# $2 (1 - \cos\theta)\, \mathrm{tr}\, C$.
+# All rotated maps have one image, so that no divergence between images can distinguish them. The gap does: between
+# Gaussians it is $2 (1 - \cos\theta)\, \mathrm{tr}\, C$.
 
 # %%
 pictures.turns(result)
 
 # %% [markdown]
-# The same points and images, at the least cost:
+# The same points and images, by an optimal assignment:
 
 # %%
-pictures.both(result)
+result[["displacement", "least", "gap"]].to_pandas()
 
 # %% [markdown]
 # ## The gap of any map

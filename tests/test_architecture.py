@@ -81,7 +81,6 @@ UNTYPED = {
     "flair",
     "immiscible-diffusion",
     "maid-bilevel",
-    "monge-gap",
     "policy-gradient",
     "potential-flows",
     "red-diff",

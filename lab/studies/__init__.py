@@ -92,7 +92,7 @@ _OWN = {
     "environment_study": "policy.policy_gradient.own",
     "field_study": "ode.own_field",
     "inverse_study": "inverse.own_problem",
-    "map_study": "ot.monge_gap.own",
+    "map_study": "ot.own_map",
     "model_study": "stability.sgd_stability.own",
     "path_study": "paths.own_path",
     "traversal_study": "paths.potential_flows.own",

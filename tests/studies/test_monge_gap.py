@@ -30,7 +30,6 @@ def test_numbers_are_those_of_the_pairs(result):
     assert float(result.displacement) == pytest.approx(np.diag(cost).mean(), rel=1e-12)
     assert float(result.least) == pytest.approx(pot.emd2([], [], cost), rel=1e-9)
     assert float(result.gap) == pytest.approx(float(result.share_of_gap.mean()), abs=1e-12)
-    np.testing.assert_allclose(((source - result.best) ** 2).sum("axis").mean(), result.least, rtol=1e-9)
     assert float(result.gap_closed.sel(turn=0)) == pytest.approx(0, abs=1e-12)
     assert float(result.gap_turned.sel(turn=0)) < 1e-9
     slack = 1e-5
@@ -38,24 +37,17 @@ def test_numbers_are_those_of_the_pairs(result):
     assert (result.entropic_by <= result.high_by + slack).all()
     assert (result.kl_by <= result.gap + slack).all()
     assert "uvp" not in result
-    # the map takes the middle of a cell of the grid where it takes points
-    assert np.isfinite(result.field_to).all()
 
 
 @pytest.mark.slow
-def test_a_map_is_learned_and_followed(learned):
-    assert learned.sizes["frame"] == 17
-    assert learned.frame.values[-1] == 20
-    np.testing.assert_allclose(learned.film.isel(frame=-1), learned.mapped, atol=1e-12)
-    assert float(learned.film_gap[-1]) == pytest.approx(float(learned.gap), abs=1e-9)
+def test_a_map_is_learned(learned):
+    assert int(learned.iterations) == 20
     assert [str(name) for name in learned.rival.values] == ["constant", "Gaussian", "entropic", "learned"]
     assert float(learned.uvp_of.sel(rival="learned")) == pytest.approx(float(learned.uvp), abs=1e-9)
     assert float(learned.uvp_of.sel(rival="Gaussian")) < 3  # the sheet: .84
     assert 90 < float(learned.uvp_of.sel(rival="constant")) < 115
     assert float(learned.gap_of.sel(rival="constant")) < 1e-12
-    assert np.isfinite(learned.curve_loss).all()
-    assert (learned.film_entropic >= learned.film_gap + learned.film_floor - 1e-5).all()
-    np.testing.assert_array_equal(learned.film_crossing[-1], learned.crossing)
+    assert float(learned.gap_of.sel(rival="learned")) == pytest.approx(float(learned.gap), abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +131,6 @@ def test_a_convex_network_is_learned_in_the_same_way():
     result = MongeGap(**SMALL, data="planted-map", form="convex", train_steps=20, batch=32, learning_rate=0.03).run()
     assert float(result.gap) < 1e-9  # a gradient of a convex function
     assert float(result.uvp) < 5
-    np.testing.assert_allclose(result.film.isel(frame=-1), result.mapped, atol=1e-12)
 
 
 @pytest.mark.slow

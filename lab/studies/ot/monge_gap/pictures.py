@@ -1,4 +1,4 @@
-"""The pictures of the Monge gap."""
+"""Pictures of the Monge gap, each with its caption and finding."""
 
 from typing import Any
 
@@ -6,35 +6,50 @@ import numpy as np
 import xarray as xr
 
 from lab.studies import draw
-from lab.studies.contract import Picture, Pictures, sweeping
+from lab.studies.contract import Comparison, Picture, Pictures, as_text, sweeping
+from lab.words import number
 
-from . import sweeps
-from .sweeps import DRAWN
+from .claims import LEARNED
 
 _CAMERA = (35, 35)
+_DRAWN = 120  # lines of a picture
+_NOTHING = 1e-9  # of the mean cost, below which a gap is rounding
+_DIMENSIONS = {"data": ("planted-map",), "dimensions": (2, 4, 8, 16, 32), "bend": (5,), "form": ("gaussian",)}
+_MAPS = {
+    "constant": "the constant map",
+    "Gaussian": "the Gaussian map",
+    "entropic": "the entropic map",
+    "turned": "the rotated map",
+}
+GAP = Comparison("gap", "Monge gap", _MAPS, result="gap_of", along="rival")
+FIT = Comparison("fit", "divergence to the target", _MAPS, result="fit_of", along="rival")
+
+
+# ---- one map -----------------------------------------------------------------------------------------------------
 
 
 def _arrows(result: xr.Dataset) -> Any:
-    """From points to images, heavy where a pair costs more than it must."""
-    start, end = result.source.values[:DRAWN], result.mapped.values[:DRAWN]
-    share = result.share_of_gap.values[:DRAWN]
+    start, end = result.source.values[:_DRAWN], result.mapped.values[:_DRAWN]
+    share = result.share_of_gap.values[:_DRAWN]
     some = share.max() > 1e-9
-    least = np.full(len(share), 0.15 * (share.max() if some else 1.0))
+    weight = np.maximum(share, 0.15 * (share.max() if some else 1.0))
+    color, width, who = draw.INK if some else draw.MUTED, 1.0 if some else 0.3, {"particle": draw.began(start)}
     return draw.plot(
         draw.points(*_columns(result.target.values), color=draw.MUTED, size=0.35, alpha=0.6),
-        draw.segments(
-            *_columns(start), *_columns(end), np.maximum(share, least), color=draw.INK if some else draw.MUTED,
-            width=1.0 if some else 0.3, who={"particle": draw.began(start)}
-        ),
-        draw.same(draw.points(*_columns(start), size=0.6), particle=draw.began(start)),
-        draw.same(draw.points(*_columns(end), color=draw.TARGET, size=0.6), particle=draw.began(start)),
-        ylim=_with_room(start, end, result.target.values), equal=True, height=420, note=_told(result),
-        xlabel=str(result.axis.values[0]), ylabel=str(result.axis.values[-1]),
+        draw.segments(*_columns(start), *_columns(end), weight, color=color, width=width, who=who),
+        draw.same(draw.points(*_columns(start), size=0.6), **who),
+        draw.same(draw.points(*_columns(end), color=draw.TARGET, size=0.6), **who),
+        ylim=_with_room(start, end, result.target.values),
+        equal=True,
+        height=420,
+        note=_costs_of(result),
+        xlabel=str(result.axis.values[0]),
+        ylabel=str(result.axis.values[-1]),
     )
 
 
 def _with_room(*clouds: np.ndarray) -> tuple[float, float]:
-    """The ends of the upright axis, with a line of text above all points."""
+    """The ends of the vertical axis, with a line of text above all points."""
     y = np.concatenate([_columns(cloud)[1] for cloud in clouds])
     span = float(np.ptp(y)) or 1.0
     return float(y.min()) - 0.04 * span, float(y.max()) + 0.12 * span
@@ -44,78 +59,67 @@ def _columns(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return points[:, 0], points[:, 1] if points.shape[1] > 1 else np.zeros(len(points))
 
 
-def _sphere(result: xr.Dataset) -> Any:
-    """Where the projection of the arrows can't show what is before and what behind."""
-    kept = slice(0, DRAWN)
-    ways = (result[name].values[kept] for name in ("on_sphere", "mapped_on_sphere", "share_of_gap"))
-    body = draw.sphere_ways(*ways)
-    return draw.surfaces({"points and their images": body}, note=_told(result), height=420)
-
-
-def _told(result: xr.Dataset) -> str:
+def _costs_of(result: xr.Dataset) -> str:
     return f"gap {float(result.gap):.3g} of {float(result.displacement):.3g}"
+
+
+def _sphere(result: xr.Dataset) -> Any:
+    """In space, where a projection of the arrows would hide the back."""
+    names = "on_sphere", "mapped_on_sphere", "share_of_gap"
+    body = draw.sphere_ways(*(result[name].values[:_DRAWN] for name in names))
+    return draw.surfaces({"points and their images": body}, note=_costs_of(result), height=420)
 
 
 def _turns(result: xr.Dataset) -> Any:
     p = sweeping.parameters(result)
     guides = {"of Gaussians": result.gap_closed.values} if "gap_closed" in result else {}
     return draw.over(
-        result.turn, {"of the points": result.gap_turned}, guides=guides, markers=False, ylabel=draw.label(result.gap),
-        here=None if p["train_steps"] else float(p["angle"]), xticks=[-180, -90, 0, 90, 180], height=340,
+        result.turn,
+        {"of the points": result.gap_turned},
+        guides=guides,
+        markers=False,
+        ylabel=draw.label(result.gap),
+        here=None if p["train_steps"] else float(p["angle"]),
+        xticks=[-180, -90, 0, 90, 180],
+        height=340,
         ylim=(0, 1.15 * max(result.gap_turned.values.max(), *map(np.max, guides.values()), 1e-9)),
     )
 
 
-def above_exact(result: xr.Dataset) -> dict[str, np.ndarray]:
-    """How far each form is above the exact gap, in units of epsilon."""
+def _above_exact(result: xr.Dataset) -> dict[str, np.ndarray]:
+    """How far each form is above the exact gap, in units of ε."""
     exact = float(result.gap)
     epsilon = (result.low_by.values - exact) / np.log(result.sizes["point"])
     return {name: (result[f"{name}_by"].values - exact) / epsilon for name in ("entropic", "kl")}
 
 
 def _bracket(result: xr.Dataset) -> Any:
-    """Both forms between their bounds."""
-    at, n, off = result.epsilon_share.values, result.sizes["point"], above_exact(result)
+    at, n, off = result.epsilon_share.values, result.sizes["point"], _above_exact(result)
     return draw.plot(
         draw.band(at, 0 * at + np.log(n), 0 * at + 2 * np.log(n), color=draw.SOURCE),
         draw.band(at, 0 * at - np.log(n), 0 * at, color=draw.TARGET),
         draw.curve(at, off["entropic"], "with entropy", color=draw.SOURCE, markers=True),
         draw.curve(at, off["kl"], "KL form", color=draw.TARGET, markers=True),
-        logx=True, xlabel="ε / mean cost", ylabel="(gap - exact gap) / ε", xticks=[0.01, 0.1, 1.0], height=340,
-        ylim=(None, 2.4 * np.log(n)), note=f"bands: log n and 2 log n above, log n below; n = {n}",
+        logx=True,
+        xlabel="ε / mean cost",
+        ylabel="(gap - exact gap) / ε",
+        xticks=[0.01, 0.1, 1.0],
+        height=340,
+        ylim=(None, 2.4 * np.log(n)),
     )
 
 
-def _both(result: xr.Dataset) -> Any:
-    """What the map does, and the least assignment of the same points and images."""
-    start = result.source.values[:DRAWN]
-    return draw.trajectories(
-        {"the map": np.stack([start, result.mapped.values[:DRAWN]]),
-         "the least assignment of its images": np.stack([start, result.best.values[:DRAWN]])}, most=DRAWN,
-    )
+def _gap(gap: float, scale: float) -> str:
+    """As a number; 0 where it is rounding."""
+    return number(float(gap), 3) if gap > _NOTHING * scale else "0"
 
 
-def _contributions(result: xr.Dataset) -> Any:
-    share = np.sort(result.share_of_gap.values)[::-1]
-    total = max(share.sum(), 1e-12)
-    return draw.plot(
-        draw.curve(np.arange(1, len(share) + 1) / len(share), np.cumsum(share) / total, color=draw.SOURCE),
-        draw.curve([0, 1], [0, 1], "all alike", color=draw.MUTED, dash=True),
-        xlabel="share of the pairs, worst first", ylabel="share of the gap", xlim=(0, None), ylim=(0, 1.03), height=340,
-    )
-
-
-def _field(result: xr.Dataset) -> Any:
-    gx, gy = np.meshgrid(result.gx.values, result.gy.values)
-    move = result.field_to.values
-    step = (result.gx.values[1] - result.gx.values[0]) / (np.hypot(move[..., 0], move[..., 1]).max() or 1.0)
-    ends = gx + 0.9 * step * move[..., 0], gy + 0.9 * step * move[..., 1]
-    return draw.plot(
-        draw.points(*_columns(result.source.values), color=draw.SOURCE, size=0.3, alpha=0.5),
-        draw.segments(gx.ravel(), gy.ravel(), ends[0].ravel(), ends[1].ravel(), color=draw.INK, width=0.9),
-        draw.points(ends[0].ravel(), ends[1].ravel(), color=draw.TARGET, size=0.35),
-        xlabel="x₁", ylabel="x₂", equal=True, height=400,
-    )
+def _bracket_finding(result: xr.Dataset) -> str:
+    off = _above_exact(result)["entropic"]
+    off, gap = off[np.isfinite(off)], _gap(float(result.gap), float(result.displacement))
+    if not off.size:
+        return f"The gap is {gap}"
+    return f"The entropy adds {number(off.min(), 3)} ε to {number(off.max(), 3)} ε to the gap of {gap}"
 
 
 def _rivals(result: xr.Dataset) -> Any:
@@ -126,67 +130,135 @@ def _rivals(result: xr.Dataset) -> Any:
     return draw.table(columns)
 
 
-def _training(result: xr.Dataset) -> Any:
-    at = result.frame.values
-    return draw.plot(
-        draw.curve(at, result.film_gap.values, "gap, exact", color=draw.TARGET, markers=True),
-        draw.curve(at, result.film_entropic.values, "with entropy", color=draw.TARGET, dash=True),
-        draw.curve(at, result.film_fit.values, "divergence", color=draw.SOURCE, markers=True),
-        draw.curve(at[[0, -1]], 2 * [float(result.film_floor)], "ε log n", color=draw.MUTED, dash=True),
-        xlabel="training step", ylabel="on held-out points", ylim=(0, None), height=340,
-    )
+def _rivals_finding(result: xr.Dataset) -> str:
+    """The constant map and the map of this run."""
+    gaps = [_gap(float(each), float(result.displacement)) for each in result.gap_of.values[[0, -1]]]
+    fits = [_gap(float(each), 1e-3) for each in result.fit_of.values[[0, -1]]]
+    first, last = (str(name) for name in result.rival.values[[0, -1]])
+    return f"The {first} map has a gap of {gaps[0]} and a divergence of {fits[0]}; {last}: {gaps[1]} and {fits[1]}"
 
 
-def _film(result: xr.Dataset, at: int) -> Any:
-    """Lines from points to images, as they are learned."""
-    start, end, target = result.source.values[:DRAWN], result.film.values[:, :DRAWN], result.target.values
-    whole = np.concatenate([start, end.reshape(-1, end.shape[-1]), target])
-    across = _columns(whole)[0]
-    return draw.plot(
-        draw.points(*_columns(target), color=draw.MUTED, size=0.35, alpha=0.6),
-        draw.segments(*_columns(start), *_columns(end[at]), color=draw.INK, width=0.7),
-        draw.points(*_columns(start), color=draw.SOURCE, size=0.6),
-        draw.points(*_columns(end[at]), color=draw.TARGET, size=0.6),
-        xlim=(float(across.min()), float(across.max())), ylim=_with_room(whole), equal=True, height=420,
-        xlabel=str(result.axis.values[0]), ylabel=str(result.axis.values[-1]),
-        note=f"step {int(result.frame[at])}: gap {float(result.film_gap[at]):.3g}, {int(result.film_crossing[at])} crossings",
-    )
+# ---- several trainings -------------------------------------------------------------------------------------------
+
+
+def _training_unless(study: Any, more: dict[str, Any]) -> dict[str, Any]:
+    """A sweep of trainings: of the current training, or of the preset's."""
+    values = study.values()
+    ours = {} if values["train_steps"] else {name: (value,) for name, value in LEARNED.items() if name not in more}
+    form, costs = (more.get("form") or (values["form"],))[0], more.get("cost") or (values["cost"],)
+    if "cost" in more and form in ("sphere", "convex", "structured"):  # which allow one cost, or two
+        ours["form"] = ("plain",)
+    off_sphere = costs == ("geodesic",) and (form != "sphere" or "data" in more | ours)
+    if off_sphere or (form, *costs) == ("structured", "distance"):
+        ours["cost"] = ("squared",)
+    return ours | more
+
+
+def _costs(result: xr.Dataset) -> Any:
+    runs = [result.squeeze().sel(cost=value) for value in result.cost.values]
+    titles = [f"{as_text(run.cost.item())}: {int(run.crossing)} cross" for run in runs]
+    ways = [np.stack([run.source.values, run.mapped.values]) for run in runs]
+    return draw.trajectories(dict(zip(titles, ways, strict=True)), most=_DRAWN)
+
+
+def _costs_finding(result: xr.Dataset) -> str:
+    counts = np.atleast_1d(result.crossing.squeeze().values)
+    values = [as_text(value) for value in np.atleast_1d(result.cost.values).tolist()]
+    shown = range(len(counts)) if len(counts) <= 3 else (int(np.argmin(counts)), int(np.argmax(counts)))
+    return "Pairs of lines that cross: " + ", ".join(f"{counts[i]:,.0f} ({values[i]})" for i in shown)
+
+
+def _weights(result: xr.Dataset) -> Any:
+    result = result.squeeze()
+    lines = {"divergence": result.fit, "gap": result.gap} | ({"unexplained, %": result.uvp} if "uvp" in result else {})
+    return draw.over(result.strength, lines, logx=True, logy=True, ylabel="on held-out points", height=340)
+
+
+def _weights_finding(result: xr.Dataset) -> str:
+    left, at = np.atleast_1d(result.uvp.squeeze().values), np.atleast_1d(result.strength.values)
+    if not np.isfinite(left).any():
+        return "No training ended with finite numbers"
+    low, high = int(np.nanargmin(left)), int(np.nanargmax(left))
+    text = f"λ = {at[low]:g} leaves {number(left[low], 2)}% unexplained"
+    return text if left[low] == left[high] else f"{text}, λ = {at[high]:g} {number(left[high], 3)}%"
+
+
+def _dimensions(result: xr.Dataset) -> Any:
+    lines = {str(name): result.uvp_of.squeeze().sel(rival=name) for name in result.rival.values if name != "constant"}
+    return draw.over(result.dimensions, lines, levels={"constant": 100.0}, logy=True, ylim=(None, 400), height=340)
+
+
+def _dimensions_finding(result: xr.Dataset) -> str:
+    table = result.uvp_of.squeeze(drop=True)
+    table = table.expand_dims("dimensions") if "dimensions" not in table.dims else table
+    far = int(np.argmax(np.atleast_1d(result.dimensions.values)))
+    left = {str(name): float(table.sel(rival=name)[far]) for name in result.rival.values if name != "constant"}
+    found = ", ".join(f"{name} {number(value, 2)}%" for name, value in left.items() if np.isfinite(value))
+    return f"Unexplained in {int(np.atleast_1d(result.dimensions.values)[far])} dimensions: {found}"
 
 
 PICTURES = Pictures(
-    Picture("arrows", "What the map does", "From points (blue) to images (orange), heavy where a pair costs more than "
-            "it must. Grey: targets.", _arrows,
-            where=lambda result: "it is shown on the sphere" if "on_sphere" in result else ""),
-    Picture("sphere", "What the map does", "From points (blue) to images (orange), heavy where a pair costs more than "
-            "it must. Drag to turn.", _sphere,
-            needs=("on_sphere", "mapped_on_sphere"), turns=_CAMERA),
-    Picture("turns", "One image, many maps", "The gap of all turned maps. All have one image (of Gaussians exactly), "
-            "so no divergence sees it.", _turns),
-    Picture("both", "Map and optimal assignment", "The same points and images, paired by the map and at minimum cost.",
-            _both),
-    Picture("contributions", "Which pairs cost it", "The gap by pairs, above the optimal potentials.", _contributions),
-    Picture("bracket", "What the entropy adds", "The gap with an entropy is never 0: between ε log n and 2 ε log n above the "
-            "exact one. In its KL form it is below.", _bracket),
-    Picture("field", "Beyond the points", "Where the map takes the plane, also where no point was. Shortened; the dot is where "
-            "it goes.", _field, needs=("field_to",)),
-    Picture("rivals", "Other maps", "On held-out points: the constant map has no gap, and explains nothing.", _rivals),
-    Picture("film", "As it is learned", "The map from its first weights on. Play it.", _film, needs=("film",), plays="frame"),
-    Picture("training", "Fit and gap", "Both on held-out points, as the map is learned.", _training, needs=("film_gap",)),
-    Picture("loss", "Loss", "Of the batch of each step.",
-            lambda result: draw.training({"loss": result.curve_loss.values}), needs=("curve_loss",)),
-    Picture("weights", "Weight of the gap", "The same training under each λ: too little leaves any map, too much holds points "
-            "back.", sweeps.weights, needs=("fit", "gap", "uvp"),
-            along=lambda study, data: sweeps.training_unless(study, {"strength": (0.01, 0.1, 1.0, 10.0)})),
-    Picture("beside", "Without and with the gap", "Two trainings of the same network: from points to images.",
-            sweeps.beside("strength", "λ = "), needs=("source", "mapped", "crossing"),
-            along=lambda study, data: sweeps.training_unless(study, {"strength": (0.0, 1.0)})),
-    Picture("costs", "Under each cost (Fig. 2)", "The same network for other costs, and how many of its lines cross.",
-            sweeps.beside("cost", ""), needs=("source", "mapped", "crossing"),
-            along=lambda study, data: sweeps.training_unless(study, {"cost": ("squared", "distance", "power")})),
-    Picture("dimensions", "In more dimensions (Fig. 6)", "Maps of a known one, far from affine: what each leaves unexplained.",
-            sweeps.dimensions, needs=("uvp_of",),
-            along=lambda study, data: sweeps.training_unless(study, sweeps.DIMENSIONS)),
-    Picture("symmetry", "Two weights (Fig. 5)", "Of a structured map, whose field should be a gradient.", sweeps.symmetry,
-            needs=("uvp",), along=lambda study, data: sweeps.training_unless(
-                study, {"form": ("structured",), "strength": (0.1, 1.0, 10.0), "conservative": (0.001, 0.01, 0.1)})),
+    Picture(
+        "arrows",
+        "The map",
+        "Blue: points. Orange: images. Line width: contribution of a pair to the gap. Gray: targets.",
+        _arrows,
+        where=lambda result: "it is shown on the sphere" if "on_sphere" in result else "",
+    ),
+    Picture(
+        "sphere",
+        "The map",
+        "Blue: points. Orange: images. Line width: contribution of a pair to the gap. Drag to turn.",
+        _sphere,
+        needs=("on_sphere", "mapped_on_sphere"),
+        turns=_CAMERA,
+    ),
+    Picture(
+        "turns",
+        "Gap of the rotated maps",
+        "Line: gap on the points. Dashed: closed form between Gaussians, for which all rotated maps have one image.",
+        _turns,
+        needs=("gap_turned",),
+    ),
+    Picture(
+        "bracket",
+        "Bias of the entropic gap",
+        "Blue: entropic gap minus exact gap; band: its bounds log n and 2 log n. Orange: KL form, band down to -log n.",
+        _bracket,
+        finds=_bracket_finding,
+    ),
+    Picture(
+        "rivals",
+        "Other maps",
+        "Gap, divergence to the targets and unexplained variance of four maps on held-out points.",
+        _rivals,
+        finds=_rivals_finding,
+    ),
+    Picture(
+        "weights",
+        "Weight of the gap",
+        "Lines: divergence, gap and unexplained variance after the same training with each λ.",
+        _weights,
+        needs=("fit", "gap", "uvp"),
+        along=lambda study, data: _training_unless(study, {"strength": (0.01, 0.1, 1.0, 10.0)}),
+        finds=_weights_finding,
+    ),
+    Picture(
+        "costs",
+        "Maps for several costs (Fig. 2)",
+        "Lines: from points to images after the same training with each cost. Titles: number of crossing pairs.",
+        _costs,
+        needs=("source", "mapped", "crossing"),
+        along=lambda study, data: _training_unless(study, {"cost": ("squared", "distance", "power")}),
+        finds=_costs_finding,
+    ),
+    Picture(
+        "dimensions",
+        "Higher dimensions (Fig. 6)",
+        "Lines: variance of a planted map, far from affine, that each map leaves unexplained (%).",
+        _dimensions,
+        needs=("uvp_of",),
+        along=lambda study, data: _training_unless(study, _DIMENSIONS),
+        finds=_dimensions_finding,
+    ),
 )

@@ -11,9 +11,9 @@ from jax.core import Tracer
 from lab.studies.contract import Pictures
 from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
 
-from . import MongeGap
+from .monge_gap import MongeGap
 
-_SHOWN = ("arrows", "sphere", "both", "contributions", "bracket", "field", "rivals")
+_SHOWN = ("arrows", "sphere", "bracket", "rivals")
 _PARAMETERS = ("data", "cost", "share", "points", "fit_share")
 
 
@@ -66,7 +66,10 @@ def map_study(
         if arrays["moved"].shape != start.shape:
             raise ValueError(f"best has the shape {arrays['moved'].shape}, but each of the {len(start)} points has one")
     made = make(
-        _OwnMap, title, slug, defaults | {"data": f"{slug}-points"},
+        _OwnMap,
+        title,
+        slug,
+        defaults | {"data": f"{slug}-points"},
         about=about
         or f"{title}: points and where it takes them. Choose the cost. Look at the lines that cost more than they must.",
         own=call,
@@ -108,7 +111,5 @@ class _OwnMap(OwnStudy, MongeGap):
     brings = "a map"
     hidden = tuple(name for name in MongeGap.parameters() if name not in _PARAMETERS)
     mathematics = "$$ M = \\frac1n \\sum_i c(x_i, T(x_i)) - \\min_{P \\in U_n} \\langle P, C \\rangle \\ge 0 $$"
-    results = tuple(
-        each for each in MongeGap.results if not each.name.startswith(("film", "curve", "gap_turned", "gap_closed"))
-    )
+    results = tuple(each for each in MongeGap.results if each.name not in ("gap_turned", "gap_closed"))
     pictures = Pictures(*(MongeGap.pictures[name] for name in _SHOWN))
