@@ -88,7 +88,7 @@ __all__ = [
 _OWN = {
     "bilevel_study": "tuning.maid_bilevel.own",
     "boundary_study": "diffusion.own_boundary",
-    "correspondence_study": "shapes.shape_correspondence.own",
+    "correspondence_study": "shapes.own_surfaces",
     "environment_study": "policy.policy_gradient.own",
     "field_study": "ode.own_field",
     "inverse_study": "inverse.own_problem",

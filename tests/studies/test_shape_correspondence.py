@@ -46,14 +46,10 @@ def test_errors_are_lengths_on_x_between_a_vertex_and_where_it_belongs(result):
 
 
 @pytest.mark.slow
-def test_a_training_is_told_step_by_step(learned):
+def test_errors_are_recorded_during_the_training(learned):
     assert learned.attrs["converged"]
-    assert learned.terms.shape == (7, 16)
-    assert np.isfinite(learned.terms).all()
-    weights = np.array([1, 1, 0, 1, 10, 0])
-    np.testing.assert_allclose(weights @ learned.terms.values[:6], learned.loss, rtol=1e-4)
-    assert learned.maps.shape == (17, 30, 30)
-    np.testing.assert_allclose(learned.maps[-1], learned.c, atol=2e-3)
+    assert learned.frame.shape == (17,)
+    assert np.isfinite(learned.film_error).all()
     assert float(learned.film_nearest[-1]) == pytest.approx(
         float(learned.error_nearest), abs=0.3
     )  # float32 and float64
@@ -156,10 +152,9 @@ def test_a_network_of_ones_own_learns_from_several_poses():
     )
     assert not {"units", "blocks", "gradients"} & set(of_pair.parameters())
     result = of_poses(train_steps=4).run()
-    assert np.isfinite(result.loss).all()
-    # of the pair alone the first step is the same where it is of the same pair; of six pairs not all are
+    assert np.isfinite(result.film_nearest).all()
     alone = of_pair(train_steps=4).run()
-    assert np.abs(result.loss / alone.loss - 1).max() > 1e-3
+    assert np.abs(result.c - alone.c).max() > 1e-6  # six pairs give another network than one
     # what is told is of the weights as they were learned: not those that were brought, which both began with
     assert np.abs(result.c - of_poses().run().c).max() > 1e-4
     assert np.abs(of_poses().run().c - of_pair().run().c).max() < 1e-12
@@ -173,7 +168,7 @@ def test_a_network_of_ones_own_learns_from_several_poses():
     [
         ("a row for each vertex", lambda: studies.correspondence_study("Flat", lambda on: on.mass, *PAIR)().run()),
         ("not finite", lambda: studies.correspondence_study("Log", lambda on: on.vertices / 0, *PAIR)().run()),
-        ("can't be had", lambda: studies.correspondence_study("Long", lambda on: on.nothing, *PAIR)().run()),
+        ("the function failed", lambda: studies.correspondence_study("Long", lambda on: on.nothing, *PAIR)().run()),
         ("can't be called", lambda: studies.correspondence_study("None", 3)),
         ("has no letters", lambda: studies.correspondence_study("!!", lambda on: on.vertices)),
         ("x and y go together", lambda: studies.correspondence_study("One", lambda on: on.vertices, PAIR[0])),

@@ -1,4 +1,4 @@
-"""The pictures of a correspondence."""
+"""Pictures, and the findings that head them."""
 
 from typing import Any
 
@@ -6,17 +6,29 @@ import numpy as np
 import xarray as xr
 
 from lab.studies import draw
-from lab.studies.contract import Picture, Pictures
+from lab.studies.contract import Comparison, Picture, Pictures
+from lab.words import number, percent
 
-from .presets import LEARNED
+from .claims import LEARNED
 
 _CAMERA = (65, 12)
-TERMS = ("bijectivity", "orthogonality", "coupling", "transport")  # of the loss, that are drawn
-_VARIANTS = ("none", "uniSW", "biSW", "EBSW", "maxSW")
+ERROR = Comparison(
+    "error",
+    "mean geodesic error in %",
+    {
+        "error": "the final map",
+        "error_map": "the unrefined map",
+        "error_solved": "the map solved from features",
+        "error_nearest": "nearest features",
+        "error_waves": "wave kernel signatures",
+    },
+    ours="error",
+)
+_CLOSE = 5.0  # %, of the errors that count as close
 
 
 def _colours(places: np.ndarray) -> np.ndarray:
-    """A colour for each place, so that near places have near ones."""
+    """A color for each position; close positions have similar colors."""
     low, high = places.min(axis=0), places.max(axis=0)
     return 0.12 + 0.8 * (places - low) / np.maximum(high - low, 1e-12)
 
@@ -32,14 +44,12 @@ def _bodies(result: xr.Dataset) -> dict[str, draw.Body]:
     colours = _colours(result.x.values)
     return {
         "X": draw.Body(result.x.values, result.x_faces.values, colours, [on_x]),
-        "Y in the colours of X": draw.Body(
-            result.y.values, result.y_faces.values, colours[result.p2p.values], [on_y]
-        ),
+        "Y, colored by images": draw.Body(result.y.values, result.y_faces.values, colours[result.p2p.values], [on_y]),
     }
 
 
 def _clicked(result: xr.Dataset, x: float, y: float) -> dict[str, Any]:
-    """A vertex of Y; of X the vertex of Y that comes nearest to it."""
+    """The clicked vertex of Y, or the vertex of Y whose image is closest to the clicked vertex of X."""
     hit = draw.vertex_at(_bodies(result), x, y)
     if hit is None:
         return {}
@@ -55,60 +65,52 @@ def _matched(result: xr.Dataset) -> Any:
 
 
 def _errors(result: xr.Dataset) -> Any:
-    ways = {"by features": result.off_nearest.values, "sharpened map": result.off.values}
+    ways = {"nearest features": result.off_nearest.values, "final map": result.off.values}
     most = float(np.clip(max(off.max() for off in ways.values()), 1e-6, 50))
     marks = [_marks(result)[1]]
     bodies = {way: draw.Body(result.y.values, result.y_faces.values, off, marks) for way, off in ways.items()}
     return draw.surfaces(bodies, clabel="error (%)", clim=(0.0, most))
 
 
-def _map(values: np.ndarray) -> Any:
+def _map(result: xr.Dataset) -> Any:
+    values = result.c.values
     most = float(np.abs(values).max()) or 1.0
-    return draw.heatmap(values, xlabel="eigenfunction of X", ylabel="eigenfunction of Y", clabel="entry", signed=True,
-                        clim=(-most, most), equal=True, height=360)
-
-
-def _film(result: xr.Dataset, at: int) -> Any:
-    values = result.maps.values
-    most = float(np.abs(values).max()) or 1.0
-    return draw.heatmap(values[at], xlabel="eigenfunction of X", ylabel="eigenfunction of Y", clabel="entry", signed=True,
-                        clim=(-most, most), equal=True, height=360)
+    return draw.heatmap(
+        values,
+        xlabel="eigenfunction of X",
+        ylabel="eigenfunction of Y",
+        clabel="entry",
+        signed=True,
+        clim=(-most, most),
+        equal=True,
+        height=360,
+    )
 
 
 def _correct(result: xr.Dataset) -> Any:
     lines = {str(way): result.correct.sel(way=way) for way in result.way.values if way not in ("random", "best map")}
     guides = {str(way): result.correct.sel(way=way).values for way in ("random", "best map")}
-    return _shares(result, lines, guides)
-
-
-def _shares(result: xr.Dataset, lines: Any, guides: Any = None) -> Any:
-    return draw.over(result.threshold, lines, guides=guides, markers=False, ticks=False, ylim=(0, 1.03), height=340,
-                     ylabel="share of vertices")
-
-
-def _variants(result: xr.Dataset) -> Any:
-    result = result.squeeze()
-    return _shares(result, {str(each): result.correct.sel(way="map", transport=each) for each in result.transport.values})
+    return draw.over(
+        result.threshold,
+        lines,
+        guides=guides,
+        markers=False,
+        ticks=False,
+        ylim=(0, 1.03),
+        height=340,
+        ylabel="fraction of vertices",
+    )
 
 
 def _functions(result: xr.Dataset) -> Any:
-    """The first eigenfunctions of X, and below those of Y with the sign that agrees with X's where that is known."""
+    """First eigenfunctions of X, and below of Y, whose signs are matched if the truth is known."""
     bodies = {}
     agree = np.sign(np.diagonal(result.c_best.values)[1:]) if "c_best" in result else np.ones(len(result.shown))
     for name in ("x", "y"):
-        for i, number in enumerate(result.shown.values):
+        for i, which in enumerate(result.shown.values):
             values = result[f"phi_{name}"].values[i] * (agree[i] or 1.0 if name == "y" else 1.0)
-            bodies[f"{name.upper()}: {number}"] = draw.Body(result[name].values, result[f"{name}_faces"].values, values)
+            bodies[f"{name.upper()}: {which}"] = draw.Body(result[name].values, result[f"{name}_faces"].values, values)
     return draw.surfaces(bodies, signed=True, columns=len(result.shown), clabel="eigenfunction")
-
-
-def _spectrum(result: xr.Dataset) -> Any:
-    at = np.arange(result.sizes["i"])
-    return draw.plot(
-        draw.curve(at, result.values_x.values, "X", color=draw.SOURCE),
-        draw.curve(at, result.values_y.values, "Y", color=draw.TARGET, dash=True),
-        xlabel="number", ylabel="eigenvalue", height=320,
-    )
 
 
 def _sizes(result: xr.Dataset) -> Any:
@@ -116,77 +118,176 @@ def _sizes(result: xr.Dataset) -> Any:
     zoomed = "zoom_error" in result
     sizes, errors = (result[name].values if zoomed else np.zeros(0) for name in ("zoom_size", "zoom_error"))
     return draw.plot(
-        draw.curve(at, result.map_by.values, "map of the features", color=draw.SOURCE, markers=True),
-        draw.curve(sizes, errors, "sharpened", color=draw.TARGET),
-        draw.curve(at, result.floor_by.values, "best map", color=draw.MUTED, dash=True),
-        xlabel="eigenfunctions", ylabel="error (%)", logy=True, height=340,
+        draw.curve(at, result.map_by.values, "map of features", color=draw.SOURCE, markers=True),
+        draw.curve(sizes, errors, "ZoomOut", color=draw.TARGET),
+        draw.curve(at, result.floor_by.values, "true map", color=draw.MUTED, dash=True),
+        xlabel="eigenfunctions",
+        ylabel="error (%)",
+        logy=True,
+        height=340,
     )
 
 
-def _terms(result: xr.Dataset) -> Any:
-    return draw.training({name: result.terms.sel(term=name).values for name in TERMS})
-
-
 def _course(result: xr.Dataset) -> Any:
-    return draw.over(result.frame, {"by features": result.film_nearest, "by the map": result.film_error}, ticks=False,
-                     ylim=(0, None), height=340)
-
-
-def _sliced(result: xr.Dataset) -> Any:
-    value, spread = result.sliced.values, 2 * result.sliced_error.values
-    return draw.over(result.lines, {"sliced": result.sliced, "energy-based": result.energy},
-                     bands={"sliced": (value - spread, value + spread)}, logx=True, ylabel="distance", height=320)
-
-
-def _weights(result: xr.Dataset) -> Any:
-    at = np.arange(1, result.sizes["direction"] + 1)
-    return draw.plot(draw.curve(at, result.seen.values / result.seen.values.mean(), "what it sees", color=draw.SOURCE),
-                     draw.curve(at, result.weight.values, "its weight", color=draw.TARGET),
-                     xlabel="direction, the best first", ylabel="of the mean", logx=True, height=320)
+    return draw.over(
+        result.frame,
+        {"nearest features": result.film_nearest, "map": result.film_error},
+        ticks=False,
+        ylim=(0, None),
+        height=340,
+    )
 
 
 def _crossing(result: xr.Dataset) -> Any:
     result = result.squeeze()
     lines = {f"w = {weight:g}": result.film_nearest.sel(ot_weight=weight) for weight in result.ot_weight.values}
-    return draw.over(result.frame, lines, ticks=False, ordered=True, ylim=(0, None), ylabel="error by features (%)", height=340)
-
-
-def _refined(result: xr.Dataset) -> Any:
-    rows = [("by features", "error_nearest", "error_refined_nearest"), ("by the map", "error_map", "error_refined")]
-    return draw.table({"": [row[0] for row in rows], "before, %": [f"{float(result[row[1]]):.3g}" for row in rows],
-                       "after, %": [f"{float(result[row[2]]):.3g}" for row in rows]})
+    return draw.over(
+        result.frame,
+        lines,
+        ticks=False,
+        ordered=True,
+        ylim=(0, None),
+        ylabel="error of nearest features (%)",
+        height=340,
+    )
 
 
 def _training(study: Any, more: dict[str, Any]) -> dict[str, Any]:
-    """What a card of trainings runs: the training at hand, or that of the preset."""
-    ours = {} if study.values()["train_steps"] else {name: (value,) for name, value in LEARNED.items() if name not in more}
+    """Parameters of a sweep of trainings: the present training, or the training of the preset."""
+    ours = (
+        {} if study.values()["train_steps"] else {name: (value,) for name, value in LEARNED.items() if name not in more}
+    )
     return ours | more
 
 
+def _off(error: Any) -> str:
+    return f"{number(float(error), 2)}%"
+
+
+def _diagonal(values: np.ndarray) -> str:
+    """Fraction of the squared entries on the diagonal."""
+    squared = values**2
+    return percent(np.trace(squared) / squared.sum()) if squared.any() and np.isfinite(squared).all() else "0%"
+
+
+def _map_finding(result: xr.Dataset) -> str:
+    text = f"{_diagonal(result.c.values)} of the squared entries lie on the diagonal"
+    return f"{text}, {_diagonal(result.c_best.values)} for the truth" if "c_best" in result else text
+
+
+def _near(correct: xr.DataArray) -> float:
+    """Fraction of vertices with a small error."""
+    return float(correct.sel(threshold=_CLOSE, method="nearest"))
+
+
+def _correct_finding(result: xr.Dataset) -> str:
+    near = {str(way): _near(result.correct.sel(way=way)) for way in result.way.values}
+    ours = [way for way in near if way not in ("random", "best map")]
+    shown = {way: "true map" if way == "best map" else way for way in dict.fromkeys((ours[-1], "nearest", "best map"))}
+    told = [f"{name} {percent(near[way])}" for way, name in shown.items() if way in near]
+    at = float(result.threshold.sel(threshold=_CLOSE, method="nearest"))
+    return f"Within an error of {at:g}%: {', '.join(told)}"
+
+
+def _functions_finding(result: xr.Dataset) -> str:
+    numbers = result.shown.values.astype(int)
+    if "c_best" not in result:
+        x, y = result.values_x.values[numbers], result.values_y.values[numbers]
+        apart = percent((np.abs(x - y) / np.maximum((x + y) / 2, 1e-300)).max())
+        return f"The first {len(numbers)} eigenvalues of X and Y differ by at most {apart}"
+    agree = np.minimum(np.abs(np.diagonal(result.c_best.values)[numbers]), 1.0)
+    span = " to ".join(dict.fromkeys(number(float(each), 2) for each in (agree.min(), agree.max())))
+    return f"The first {len(numbers)} of X, mapped by the truth to Y, have a cosine of {span} with Y's"
+
+
+def _sizes_finding(result: xr.Dataset) -> str:
+    best, features = _off(result.floor_by[-1]), _off(result.map_by[-1])
+    text = f"Error with {int(result['size'][-1])}: true map {best}, map of features {features}"
+    if "zoom_error" not in result:
+        return text
+    return f"{text}; ZoomOut to {int(result.zoom_size[-1])}: {_off(result.zoom_error[-1])}"
+
+
+def _course_finding(result: xr.Dataset) -> str:
+    told = []
+    for way, name in (("nearest features", "film_nearest"), ("the map", "film_error")):
+        told.append(f"of {way} from {_off(result[name][0])} to {_off(result[name][-1])}")
+    return f"The error changes {', '.join(told)}"
+
+
+def _crossing_finding(result: xr.Dataset) -> str:
+    errors = result.film_nearest.squeeze().transpose(..., "frame").values.reshape(result.sizes["ot_weight"], -1)
+    weights, early = result.ot_weight.values, errors.shape[1] // 4
+    first, last = int(np.argmin(errors[:, early])), int(np.argmin(errors[:, -1]))
+    if len(weights) == 1:
+        return f"With w = {weights[0]:g} the error changes from {_off(errors[0, 0])} to {_off(errors[0, -1])}"
+    text = f"After {int(result.frame[early])} steps w = {weights[first]:g} has the lowest error, {_off(errors[first, early])}"
+    return f"{text}; at the end w = {weights[last]:g}, {_off(errors[last, -1])}"
+
+
 PICTURES = Pictures(
-    Picture("matched", "What is where", "Drag to turn both. Click a point of one: its image is marked on the other.", _matched,
-            turns=_CAMERA, clicks=_clicked),
-    Picture("errors", "Where it is wrong", "How far on X each vertex of Y is from where it belongs.", _errors,
-            needs=("off", "off_nearest"), turns=_CAMERA),
-    Picture("map", "The functional map", "From functions on X to functions on Y: near the diagonal where nothing is stretched.",
-            lambda result: _map(result.c.values), needs=("c",)),
-    Picture("best", "That of the truth", "The map that the true correspondence has.", lambda result: _map(result.c_best.values),
-            needs=("c_best",)),
-    Picture("correct", "Correct points", "The share of vertices with at most this error.", _correct, needs=("correct",)),
-    Picture("functions", "Eigenfunctions", "The first of X, and below those of Y: a pose changes them little.", _functions,
-            turns=_CAMERA),
-    Picture("spectrum", "Spectrum", "Of both surfaces, with area 1.", _spectrum),
-    Picture("sizes", "Errors by eigenfunctions", "More of them tell more; a wrong map does not gain by them.", _sizes,
-            needs=("map_by", "floor_by")),
-    Picture("sliced", "Sliced distances", "By how many directions, with two standard errors.", _sliced),
-    Picture("weights", "Directions", "Energy-based distances weigh those more that see more.", _weights),
-    Picture("film", "The map as it is learned", "Play it.", _film, needs=("maps",), plays="frame"),
-    Picture("course", "Errors as it is learned", "In the mean over the vertices.", _course, needs=("film_nearest",)),
-    Picture("terms", "Terms of the loss", "Before their weights.", _terms, needs=("terms",)),
-    Picture("refined", "Refined", "Before and after some steps with an entropic plan.", _refined,
-            needs=("error_refined", "error_refined_nearest")),
-    Picture("crossing", "Early and late", "A large weight of transport helps at first, and then holds back.", _crossing,
-            needs=("film_nearest",), along=lambda study, data: _training(study, {"ot_weight": (0.0, 10.0, 100.0)})),
-    Picture("variants", "Kinds of transport", "Correct points by the map, of one training with each.", _variants,
-            needs=("correct",), along=lambda study, data: _training(study, {"transport": _VARIANTS})),
+    Picture(
+        "matched",
+        "Correspondence",
+        "Color: position on X; a vertex of Y has the color of its image. Click a point to mark it; drag to turn.",
+        _matched,
+        turns=_CAMERA,
+        clicks=_clicked,
+    ),
+    Picture(
+        "errors",
+        "Errors",
+        "Color: distance on X between the image of a vertex of Y and its true image.",
+        _errors,
+        needs=("off", "off_nearest"),
+        turns=_CAMERA,
+    ),
+    Picture(
+        "functions",
+        "Eigenfunctions",
+        "Color: value of the first eigenfunctions of X (above) and Y (below), without the constant.",
+        _functions,
+        turns=_CAMERA,
+        finds=_functions_finding,
+    ),
+    Picture(
+        "map",
+        "Functional map",
+        "Color: entry of the matrix that takes functions on X to functions on Y.",
+        _map,
+        finds=_map_finding,
+    ),
+    Picture(
+        "correct",
+        "Correct points",
+        "Line: fraction of vertices with at most this error. Gray: random and true map.",
+        _correct,
+        needs=("correct",),
+        finds=_correct_finding,
+    ),
+    Picture(
+        "sizes",
+        "Errors over the number of eigenfunctions",
+        "Blue: functional map of nearest features. Orange: ZoomOut. Dashed: map of the truth.",
+        _sizes,
+        needs=("map_by", "floor_by"),
+        finds=_sizes_finding,
+    ),
+    Picture(
+        "course",
+        "Errors in training",
+        "Lines: mean error of nearest features and of the functional map.",
+        _course,
+        needs=("film_nearest",),
+        finds=_course_finding,
+    ),
+    Picture(
+        "crossing",
+        "Weight of transport",
+        "Line: mean error of nearest features in a training with this weight w of transport.",
+        _crossing,
+        needs=("film_nearest",),
+        along=lambda study, data: _training(study, {"ot_weight": (0.0, 10.0, 100.0)}),
+        finds=_crossing_finding,
+    ),
 )

@@ -1,4 +1,4 @@
-"""Features or a network of one's own as a study of correspondences: how well they match, beside those that are known."""
+"""A study of the user's features of surfaces, or network: the correspondence that they give."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,11 +11,11 @@ from lab.datasets.shapes import from_arrays
 from lab.shapes.own_net import OwnNet
 from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
 
-from . import ShapeCorrespondence
+from .shape_correspondence import ShapeCorrespondence
 
 _OF_NET = ("units", "blocks", "gradients")
 _OF_TRAINING = ("train_steps", "ot_weight", "transport", "directions", "learning_rate", "refine_steps")
-_TAUGHT = ("film", "course", "terms", "refined", "crossing", "variants")
+_TAUGHT = ("course", "crossing")
 _ARRAYS = ("x", "x_faces", "y", "y_faces")
 
 
@@ -31,32 +31,31 @@ def correspondence_study(
     slug: str = "",
     **defaults: Any,
 ) -> type[ShapeCorrespondence]:
-    """A study of features of surfaces: what correspondence they give, sharpened or not, and, of a network, what it learns.
+    """A study of features of surfaces: the correspondence that they give, and the training of a network.
 
-    The study is known to every face of this process; in a file of one's own it serves ``lab serve my_features.py`` and
-    ``lab run my_features.py`` too.
+    The study is registered in this process; in a file, ``lab serve my_features.py`` and ``lab run my_features.py`` load it.
 
     Args:
-        title: what headings say.
+        title: for headings.
         features: takes a ``lab.shapes.surface.Surface`` with n vertices (``descriptors`` (n, 128), ``vertices`` (n, 3),
-            ``functions`` (n, k), ``values``, ``mass``, ...) and gives features (n, c) of them. A function of any library is
-            called with arrays of NumPy, and looked at. A module of JAX with arrays of weights, as ``equinox.nn`` makes them,
-            is learned besides, without labels, in as many training steps as are set.
-        x, y: vertices (n, 3) and faces (f, 3) of a pair; the named pairs of the lab when omitted.
-        truth: (m,) of each vertex of Y its vertex of X, if it is known.
-        poses: vertices (n, 3) of further poses of X, from which a network is learned beside the pair.
+            ``functions`` (n, k), ``values``, ``mass``, ...) and returns features (n, c). A function of any library is called
+            with NumPy arrays. A module of JAX with arrays of weights, such as ``equinox.nn`` modules, can be trained without
+            labels.
+        x, y: vertices (n, 3) and faces (f, 3) of a pair; the named pairs of the lab if omitted.
+        truth: (m,) for each vertex of Y its vertex of X, if known.
+        poses: vertices (n, 3) of further poses of X, to train on.
         about: three sentences for the page.
-        slug: its name on the command line; made of the title when omitted.
-        defaults: of parameters, ``k=40``, ``train_steps=100``: what its page begins with.
+        slug: name on the command line; made from the title if omitted.
+        defaults: values of parameters with which its page begins, such as ``k=40``.
 
     Raises:
-        ValueError, TypeError: what does not fit together; the sentence says what was found.
+        ValueError, TypeError: arguments that do not fit together.
 
     >>> import jax
     >>> jax.config.update("jax_enable_x64", True)
     >>> from lab import studies
     >>> Heights = studies.correspondence_study("Heights", lambda on: on.vertices[:, 2:], data="person-turned")
-    >>> float(Heights(zoom=0).run().error_nearest) > 10  # of a figure that is turned they say little
+    >>> float(Heights(zoom=0).run().error_nearest) > 10  # heights of a rotated figure hardly determine vertices
     True
     """
     slug = name_of(title, slug)
@@ -73,9 +72,12 @@ def correspondence_study(
         held = from_arrays(title, {name: np.asarray(each) for name, each in arrays.items()})
         defaults = {"data": f"{slug}-surfaces"} | defaults
     made = make(
-        _OwnFeatures, title, slug, defaults,
+        _OwnFeatures,
+        title,
+        slug,
+        defaults,
         about=about
-        or f"{title}: two surfaces, and features of their vertices. Look at what corresponds. Choose how it is sharpened.",
+        or f"{title}: two surfaces and features of their vertices. Look at the correspondence. Choose the size for ZoomOut.",
         own=OwnNet(features) if weights else features,
         definition=definition_of(features),
         hidden=left,
@@ -87,7 +89,7 @@ def correspondence_study(
 
 
 class _OwnFeatures(OwnStudy, ShapeCorrespondence):
-    """Everything but the network of the lab, and the training where nothing can be learned."""
+    """Without the lab's network, and without training if the features have no weights."""
 
     brings = "features"
     mathematics = "$$ y \\mapsto \\arg\\min_x |F_Y(y) - F_X(x)| $$"
