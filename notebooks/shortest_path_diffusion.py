@@ -15,9 +15,9 @@
 #
 # Das, Fotiadis, Batra, Nabiei, Liao, Vakili, Shiu and Bernacchia, *Image generation with shortest path diffusion*, ICML 2023.
 #
-# Images become noise along some path of covariances. Of all paths one is shortest, in the metric of information, and for images
-# it is a noise schedule for each frequency, without a number to tune. On Gaussian data everything can be said exactly: how long
-# a path is, and what a sampler ends in.
+# Diffusion turns images into noise along a path of covariances. One path is shortest in the Fisher metric; for images it is a
+# noise schedule for each frequency, without a parameter to tune. For Gaussian data the length of a path and the output of a
+# sampler are known exactly.
 
 # %%
 import lab
@@ -47,7 +47,7 @@ pictures = ShortestPathDiffusion.pictures
 # %% [markdown]
 # ## The shortest path between two Gaussians
 #
-# A straight line of covariances is longer than the geodesic, and much less even.
+# A straight line of covariances is longer than the geodesic, and its speed is not constant.
 
 # %%
 first, last = jnp.array([[1.0, 0.95], [0.95, 1.0]]), jnp.eye(2)
@@ -76,7 +76,7 @@ law = spectra.fit(D.ravel(), jnp.asarray(spectra.radii((32, 32))))
 {"largest": float(D.max()), "least": float(D.min())} | {name: float(each) for name, each in law._asdict().items()}
 
 # %% [markdown]
-# The schedule follows, $\bar a = (1 - D^\tau)/(1 - D)$: strong frequencies are lost first. One image on its way:
+# The schedule is $\bar a = (1 - D^\tau)/(1 - D)$: strong frequencies are lost first. One image during diffusion:
 
 # %%
 study = ShortestPathDiffusion()
@@ -86,14 +86,11 @@ pictures.film(result, 0.4)
 # %%
 pictures.curves(result)
 
-# %%
-pictures.heat(result)
-
 # %% [markdown]
-# ## What samplers end in
+# ## The output of samplers
 #
-# The spectrum that the paper fits to CIFAR-10, one channel, 100 steps, the best denoiser. No network, and no score of images:
-# the reverse chain is linear, and its end is known.
+# The spectrum that the paper fits to CIFAR-10, one channel, 100 steps, the optimal denoiser. The reverse chain is linear, so
+# its output is known.
 
 # %%
 cifar = spectra.power_law((32, 32)).ravel()
@@ -117,9 +114,9 @@ def row(corruption):
 pd.DataFrame({name: row(each) for name, each in schedules.items()}).T
 
 # %% [markdown]
-# Cosine and linear are equally long: one schedule for all frequencies goes along the straight line of covariances, whatever its
-# betas. And the ranking depends on what is measured: in W₂², which weighs strong frequencies, the linear schedule with DDIM is
-# nearer than the shortest path.
+# The paths of the cosine and the linear schedule have the same length: one schedule for all frequencies follows the straight
+# line of covariances, whatever its betas. The ranking depends on the measure: W₂², which gives strong frequencies more weight,
+# is lower for the linear schedule with DDIM than for the shortest path.
 
 # %%
 pictures.speed(result)
@@ -127,8 +124,8 @@ pictures.speed(result)
 # %% [markdown]
 # ## Leaving the path
 #
-# With the variance of the paper's sampler the least KL is on the path. Of DDIM it is a little off, and of the small variance
-# far off: what is shortest is not best for every sampler.
+# With the variance of the paper's sampler KL is minimal on the path. With DDIM the minimum is slightly off the path, and with
+# the small variance far off: the shortest path is not optimal for every sampler.
 
 # %%
 pictures.gamma(result)
@@ -137,10 +134,10 @@ pictures.gamma(result)
 pictures.warp(result)
 
 # %% [markdown]
-# ## A step, as the released code has it
+# ## A step of the released code
 #
-# There the mean of a step is written in the predicted noise; here it is the mean of the posterior, which holds for blurring
-# too.
+# The released code writes the mean of a step with the predicted noise; here it is the mean of the posterior, which also holds
+# for blurring.
 
 # %%
 corruption = schedules["shortest path"]
@@ -156,7 +153,7 @@ float(abs(np.asarray(back.moved(step, u, data, "large")) - theirs).max())
 # %% [markdown]
 # ## In continuous time, and in few steps
 #
-# The flow of covariances can be followed by any integrator; of Gaussian data its velocity is $\frac12 \log D\, u$.
+# Any integrator can follow the flow; for Gaussian data its velocity is $\frac12 \log D\, u$.
 
 # %%
 power = cifar[np.array([0, 1, 40, 500])]
@@ -181,8 +178,7 @@ pd.DataFrame({"Runge-Kutta": end[0], "closed form": power ** (0.96 / 2)})
 # %% [markdown]
 # ## Images themselves
 #
-# Images are no Gaussians. With the best denoiser of known images, in ten steps, the drawn ones are nearer to held out ones than
-# along the other schedules; in many steps all lead to the known images, since that denoiser remembers.
+# Images are not Gaussian. Drawn in ten steps with the optimal denoiser of known images:
 
 # %%
 pictures.images(result)
@@ -196,7 +192,7 @@ pd.DataFrame(
 # %% [markdown]
 # ## A spectrum of your own
 #
-# Of any rectangle, as a file with `power`. A network of yours is a function of coefficients, signal and noise.
+# A file with `power`, for any rectangle. A network of yours is a function of coefficients, signal and noise.
 
 # %%
 folder = Path(tempfile.mkdtemp())
@@ -206,5 +202,5 @@ float(mine.distance), float(mine.error), float(mine.error_cosine)
 
 # %%
 figures.export_picture(pictures.gamma, result, folder / "gamma.pdf", width="column")
-figures.export_picture(pictures.strip, result, folder / "strip.pdf", width="text")
+figures.export_picture(pictures.images, result, folder / "images.pdf", width="text")
 sorted(path.name for path in folder.iterdir())

@@ -86,8 +86,6 @@ UNTYPED = {
     "red-diff",
     "road-agents",
     "sgd-stability",
-    "shape-correspondence",
-    "shortest-path-diffusion",
     "stochastic-interpolants",
 }
 TOO_LONG = {"sparse-ot"}

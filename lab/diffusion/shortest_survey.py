@@ -1,4 +1,4 @@
-"""What the study of shortest paths looks at: four schedules along one spectrum, deviations from the path, a film, draws."""
+"""Four noise schedules on one spectrum, deviations from the shortest path, corrupted images and drawn samples."""
 
 from typing import Any, NamedTuple
 
@@ -35,14 +35,12 @@ BUDGETS = (5, 10, 25, 50, 100, 250)
 EXPONENTS = np.linspace(0, 3, 9)
 TIMES = np.linspace(0, 1, 41)
 FRAMES = np.linspace(0, 0.5, 16)  # afterwards there is little but noise to see
-MOMENTS = np.linspace(0, 1, 6)
 PLACES: dict[str, Any] = {
     "schedule": list(SCHEDULES),
     "filmed": list(FILMED),
     "sampler_name": list(SAMPLERS),
     "t": TIMES,
     "frame": FRAMES,
-    "moment": MOMENTS,
     "family": list(FAMILIES),
     "exponent": EXPONENTS,
     "budget": list(BUDGETS),
@@ -50,11 +48,9 @@ PLACES: dict[str, Any] = {
     "way": ["shortest", "straight"],
     "axis": ["pixel", "right of it"],
     "other": ["pixel", "right of it"],
-    "number": ["c1", "c2", "m", "error"],
 }
 """What the axes of all that is looked at count."""
 
-_FINE = 5  # times between two of ``TIMES``, where halves are looked for
 _EDGE = 2e-3  # speeds are not looked at nearer to the ends, where some are infinite
 _LEVELS = 64  # of a film between 0 and 1: what a screen tells apart
 _SHOWN = 8  # drawn images that are kept
@@ -312,42 +308,33 @@ def rings(shape: tuple[int, int]) -> int:
 
 @jit
 def curves(bed: Bed, away: Deviation, count: int) -> dict[str, Array]:
-    """Along the time, in rings of |f|: what is left of the signal, its ratio to noise, the power; and the speed."""
-    t = jnp.linspace(0, 1, (len(TIMES) - 1) * _FINE + 1)
+    """Over time, in rings of |f|: fraction of the signal that is left, and noise; the Fisher speed; the distance."""
+    t = jnp.asarray(TIMES)
     ring = jnp.round(bed.radius)[:, None] == jnp.arange(count)[None, :]
     held = ring.sum(axis=0)[None, :]
     share = jnp.where(held > 0, ring / held, jnp.nan)  # XLA makes 0 of the quotient, since what it divides is a choice
     every = at_times(bed, away, t)
-    abar = jnp.stack([each.signal @ share for each in every])
-    half = jax.vmap(jax.vmap(lambda line: jnp.interp(0.5, line[::-1], t[::-1])))(abar.transpose(0, 2, 1))
-    kept = [Corruption(each.signal[::_FINE], each.noise[::_FINE]) for each in every]
-    power, few = bed.power[None, :], jnp.clip(t[::_FINE], _EDGE, 1 - _EDGE)
+    power, few = bed.power[None, :], jnp.clip(t, _EDGE, 1 - _EDGE)
 
     def logs(t):
         return [jnp.log(each.signal * power + each.noise) for each in at_times(bed, away, t)]
 
     _, slopes = jax.jvp(logs, (few,), (jnp.ones_like(few),))
-    ratio = [each.signal * power / jnp.maximum(each.noise, 1e-12) for each in kept]
     return {
-        "abar": abar[:, ::_FINE],
-        "noise": jnp.stack([each.noise @ share for each in kept]),
-        "snr": jnp.stack([each @ share for each in ratio]),
-        "power": jnp.stack([jnp.exp(jnp.log(each.signal * power + each.noise) @ share) for each in kept]),
-        "half_time": half,
+        "abar": jnp.stack([each.signal @ share for each in every]),
+        "noise": jnp.stack([each.noise @ share for each in every]),
         "speed": jnp.stack([jnp.sqrt((each**2).sum(axis=1) / 2) for each in slopes]),
         "measured": jnp.exp(jnp.log(bed.measured) @ share),
-        "fitted": jnp.exp(jnp.log(bed.law.c1 / (bed.law.c2 + bed.radius) ** bed.law.m) @ share),
-        "fit": jnp.stack(bed.law),
         "distance": jnp.sqrt((jnp.log(bed.power) ** 2).sum() / 2),
     }
 
 
 @jit
 def film(bed: Bed, away: Deviation, shape: tuple[int, int], key: Any) -> dict[str, Array]:
-    """The image that is shown and the noise, which all have in common: (2, schedule, frame, c, h, w), and sums at moments."""
+    """Signal and noise of the shown image, with the same noise for all schedules: (2, schedule, frame, c, h, w)."""
     u = bed.shown
     fresh = random.normal(key, u.shape)
-    every = at_times(bed, away, jnp.asarray(np.r_[FRAMES, MOMENTS]))
+    every = at_times(bed, away, jnp.asarray(FRAMES))
     kept = [every[SCHEDULES.index(name)] for name in FILMED]
     parts = jnp.stack(
         [
@@ -356,9 +343,7 @@ def film(bed: Bed, away: Deviation, shape: tuple[int, int], key: Any) -> dict[st
         ]
     )
     images = spectra.composed(parts.reshape(-1, parts.shape[-1]), shape, bed.basis)
-    found = images.reshape(*parts.shape[:-1], *shape)
-    count = len(FRAMES)
-    return {"film": _screened(found[:, :, :count]), "strip": _screened(found[:, :, count:].sum(axis=0))}
+    return {"film": _screened(images.reshape(*parts.shape[:-1], *shape))}
 
 
 def _screened(images: Array) -> Array:
@@ -482,11 +467,9 @@ def told(scored: Scores, drawn: Draws, sampler: int) -> dict[str, Array]:
         "fisher_length": here.length,
         "sum_kl": here.sum_kl,
         "family_kl": family.kl,
-        "family_w2sq": family.w2sq,
         "family_length": family.length,
         "family_value": jnp.asarray(FAMILY_VALUES),
         "best_gamma": best,
-        "law_length": law.length,
         "law_kl": law.kl,
         "budget_kl": scored.budget,
         "images": drawn.images,
