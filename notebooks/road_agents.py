@@ -11,13 +11,13 @@
 # ---
 
 # %% [markdown]
-# # Road agents: what a traffic graph tells, and what it does not
+# # Road agents: what a traffic graph reveals
 #
 # Chandra, Guan, Panuganti, Mittal, Bhattacharya, Bera and Manocha, *Forecasting Trajectory and Behavior of Road-Agents Using
 # Spectral Clustering in Graph-LSTMs*, IEEE RA-L 2020.
 #
-# Agents that are near each other are joined by an edge. This notebook builds the graph and its spectrum, checks them,
-# simulates a highway whose drivers are known, reads behaviour from degrees as the paper does, and compares forecasts.
+# Near agents are joined by an edge. This notebook builds the graph and its spectrum, checks them, simulates a highway with
+# known drivers, labels behavior from degrees as in the paper, and compares forecasts.
 
 # %%
 import lab
@@ -39,8 +39,9 @@ pictures = RoadAgents.pictures
 # %% [markdown]
 # ## The graph and its spectrum
 #
-# $A_{ij} = e^{-|v_i - v_j|/s}$ within the radius r, and $L = D - A$. An agent that comes adds an update of rank one for each of
-# its edges, so that no eigenvalue falls. If L becomes L + E, a vector turns by at most $\sin \le 2|E|_2/g$, with g the gap.
+# $A_{ij} = e^{-|v_i - v_j|/s}$ within the radius r, and $L = D - A$. An agent that enters adds a rank-one update for each of
+# its edges, so no eigenvalue decreases. If L becomes L + E, an eigenvector turns by an angle with $\sin \le 2|E|_2/g$, where
+# g is the gap.
 
 # %%
 rng = np.random.default_rng(0)
@@ -52,9 +53,9 @@ here, there = spectra.spectrum(L), spectra.spectrum(moved)
 cosine = np.abs((here.vectors * there.vectors).sum(axis=0))
 pd.Series(
     {
-        "apart from NumPy": float(np.abs(here.values - np.linalg.eigvalsh(np.asarray(L))).max()),
-        "arrival, apart": float(np.abs(graphs.arrival(before, A[-1, :-1]) - L).max()),
-        "largest turn, of its bound": float(
+        "difference from NumPy": float(np.abs(here.values - np.linalg.eigvalsh(np.asarray(L))).max()),
+        "difference of the update": float(np.abs(graphs.arrival(before, A[-1, :-1]) - L).max()),
+        "largest turn / bound": float(
             (
                 np.sqrt(1 - np.minimum(cosine, 1) ** 2) / spectra.bounds(here.values, np.linalg.norm(moved - L, 2)).sine
             ).max()
@@ -63,10 +64,10 @@ pd.Series(
 )
 
 # %% [markdown]
-# ## A highway whose drivers are known
+# ## A highway with known drivers
 #
-# The intelligent driver model along the lanes, MOBIL across them. Drivers want 18, 25 or 33 m/s. Positions are those of
-# highway-env to rounding errors, which the tests show.
+# The intelligent driver model along the lanes, MOBIL across them. Drivers prefer 18, 25 or 33 m/s. Positions agree with
+# highway-env to rounding errors, as the tests show.
 
 # %%
 road, profile = simulation.roads([0, 1, 2, 3], agents=20, frames=100)
@@ -80,10 +81,10 @@ pd.DataFrame(
 ).round(1)
 
 # %% [markdown]
-# ## The rule does not see the driver
+# ## The rule does not recognize the driver
 #
-# An agent whose degree grows is over, one whose degree falls is under. **The correlation of that rate with who drives is about
-# 0**; speed sees it after some seconds. The rule says how a neighbourhood changes.
+# An agent whose degree grows is over; an agent whose degree falls is under. **The rate has correlation about 0 with the driver
+# type**; speed reveals it after some seconds. The rule measures how a neighborhood changes.
 
 # %%
 rows = {}
@@ -110,14 +111,14 @@ pictures.degrees(result, 6.0)
 pictures.confusion(result)
 
 # %% [markdown]
-# ## Where everybody will be
+# ## Forecasts of positions
 #
-# Five seconds ahead, on four roads that were not learned from. A linear regression of ten future positions on six past ones
-# halves the error of constant velocity. LSTMs need a minute of training to match it (`RoadAgents.preset("streams")`); here is a
-# short one.
+# Five seconds ahead, on four held-out roads. A linear regression of ten future positions on six past positions halves the error
+# of constant velocity. LSTMs need a minute of training to match it (`RoadAgents.preset("streams")`); this training takes
+# seconds.
 
 # %%
-short = lab.run(RoadAgents.preset("quick"))
+short = lab.run(RoadAgents(train_steps=120, units=32, forecast="one stream"))
 short[["ade", "fde"]].to_dataframe().round(2)
 
 # %%
@@ -129,8 +130,8 @@ pictures.regions(result, 6.0)
 # %% [markdown]
 # ## Your own road
 #
-# A table with a row for each agent in each frame: frame, agent, x and y in metres. Agents may come and go; who is absent counts
-# nowhere. What can't be used is refused in a sentence.
+# A table with a row for each agent in each frame: frame, agent, x and y in meters. Agents may enter and leave; absent agents
+# have no edges. An unusable table raises an error that says why.
 
 # %%
 frame, agent = np.divmod(np.arange(60 * 5), 5)
@@ -139,7 +140,7 @@ table = pd.DataFrame(
 )
 own = RoadAgents(data=table, radius=30.0, scale=10.0)
 print(own.load(), *own.load().notices, sep="\n")
-print(float(own.run().ade_velocity), "m by constant velocity")
+print(float(own.run().ade_velocity), "m with constant velocity")
 try:
     RoadAgents(data=table[table.frame < 20]).run()
 except ValueError as refusal:
@@ -148,5 +149,5 @@ except ValueError as refusal:
 # %% [markdown]
 # ## Where to go from here
 #
-# `study.panel()` opens the live page: play the road, move the threshold. `lab verify road-agents` measures what the paper and
-# mathematics claim.
+# `study.panel()` opens the live page: play the road, move the threshold. `lab verify road-agents` measures the claims of the
+# paper and of mathematics.

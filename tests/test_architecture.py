@@ -84,7 +84,6 @@ UNTYPED = {
     "policy-gradient",
     "potential-flows",
     "red-diff",
-    "road-agents",
     "sgd-stability",
     "stochastic-interpolants",
 }

@@ -89,7 +89,7 @@ def test_a_training_is_kept_and_drawn(trained):
     assert trained.sizes["train_step"] == 6
     assert "not yet as good as the ridge" in trained.attrs["advice"]
     study = RoadAgents(**TRAINED)
-    for name in ("training", "by_spectra", "play", "rmse"):
+    for name in ("training", "confusion", "play", "rmse"):
         hv.renderer("matplotlib").get_plot(study.pictures[name](trained))
 
 
@@ -110,7 +110,7 @@ def test_agents_come_and_go():
     assert (found.weight.values[away] == 0).all()
     assert np.isnan(found.theta.values[away]).all()
     assert np.isfinite(found.ade_ridge)
-    for name in ("play", "degrees", "scatter", "laplacian", "regions", "spectrum", "confusion"):
+    for name in ("play", "degrees", "regions", "confusion"):
         hv.renderer("matplotlib").get_plot(found_picture(found, name))
 
 
@@ -128,9 +128,9 @@ def test_a_road_of_ones_own(tmp_path):
     (tmp_path / "mine.csv").write_text("\n".join(rows))
     found = RoadAgents(data=str(tmp_path / "mine.csv"), radius=30.0, scale=10.0).run()
     assert "correlation_driver" not in found
-    assert "who drives is not known" in RoadAgents.pictures.radius.applies(found) or found.sizes["frame"] == 50
+    assert "driver types are unknown" in RoadAgents.pictures.radius.applies(found) or found.sizes["frame"] == 50
     assert 0 < float(found.tested) <= 5 * 50
-    for name in ("play", "scatter", "confusion"):
+    for name in ("play", "regions", "confusion"):
         hv.renderer("matplotlib").get_plot(found_picture(found, name))
 
 
