@@ -16,8 +16,8 @@
 # Salehi, Mukherjee, Roberts and Ehrhardt, *An adaptively inexact first-order method for bilevel optimization with application
 # to hyperparameter learning*, SIAM J. Math. Data Sci. 2025.
 #
-# A hyperparameter is judged by what the minimiser does that it leads to, and no minimiser is ever known exactly. This notebook
-# bounds the error of such a slope, descends with steps that are certain, and says what that costs.
+# The loss of a hyperparameter is the loss of its minimizer, which is never computed exactly. This notebook bounds the error
+# of an inexact gradient, descends with certified steps, and reports their cost.
 
 # %%
 import lab
@@ -40,10 +40,10 @@ hv.output(size=100)
 pictures = MaidBilevel.pictures
 
 # %% [markdown]
-# ## A slope and the bound of its error
+# ## A gradient and the bound on its error
 #
-# Of a quadratic all is known: the minimiser, the loss, its slope. An inexact slope is never further off than the bound says,
-# and mostly much nearer.
+# For a quadratic, minimizer, loss and gradient are known. The error of an inexact gradient never exceeds the bound, and is
+# usually much smaller.
 
 # %%
 paper = quadratic.random_quadratic(29)
@@ -59,9 +59,10 @@ for accuracy in (1.0, 1e-2, 1e-4):
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# ## MAID from five first accuracies
+# ## MAID from five initial accuracies
 #
-# It tightens only where a test fails: all runs come to one loss. A fixed accuracy ends where no step can be certified.
+# MAID tightens only if a test fails: all runs reach the same loss. With a fixed accuracy, the run ends when no step can be
+# certified.
 
 # %%
 least = float(paper.least()[1])
@@ -69,10 +70,10 @@ ends = {}
 for eps in (10.0, 1.0, 0.1, 1e-3, 1e-5):
     both = [maid.minimise(paper, theta, eps, adaptive=adaptive, max_iterations=200) for adaptive in (True, False)]
     ends[eps] = [float(paper.loss(found.theta)) - least for found in both] + [Ending(int(both[1].ending)).name]
-pd.DataFrame(ends, ["MAID", "fixed", "the fixed one ended by"]).T
+pd.DataFrame(ends, ["MAID", "fixed", "ending of the fixed run"]).T
 
 # %% [markdown]
-# Each accepted step lowers the true loss by what was certified.
+# Each accepted step decreases the true loss by at least the certified amount.
 
 # %%
 found = maid.minimise(paper, theta, 0.1, max_iterations=200)
@@ -81,7 +82,7 @@ certified = 0.1 * found.trace["alpha"] * found.trace["grad_norm"] ** 2
 bool((loss[:-1] - loss[1:] >= certified).all()), found.certified
 
 # %% [markdown]
-# HOAG lowers its accuracy by a schedule, whatever it sees. **A well-chosen one is cheaper**, and nobody knows it before.
+# HOAG tightens its accuracy by a schedule. **A well-chosen schedule is cheaper**, but it is not known in advance.
 
 # %%
 schedules = {name: rivals.hoag(paper, theta, 0.1, alpha=1e-3, schedule=name) for name in rivals.SCHEDULES}
@@ -112,8 +113,8 @@ pictures.plane(result)
 # %% [markdown]
 # ## Losses of your own
 #
-# Any lower and upper loss of JAX. Constants that are not given are estimated, and nothing is then certified. A lower loss that
-# is not strongly convex is refused.
+# Any lower and upper loss in JAX. Missing constants are estimated, and then nothing is certified. A lower loss that is not
+# strongly convex raises an error.
 
 
 # %%
@@ -134,8 +135,8 @@ except ValueError as refusal:
     print(refusal)
 
 # %% [markdown]
-# `bilevel_study` gives two losses a page, commands, rivals and every picture that applies; in a file of ten lines `lab serve
-# my_losses.py` and `lab run my_losses.py` take it.
+# `bilevel_study` turns two losses into a page, with commands, rivals and every picture that applies; `lab serve my_losses.py`
+# and `lab run my_losses.py` accept a file of ten lines.
 
 # %%
 Pulled = studies.bilevel_study(
@@ -147,4 +148,4 @@ Pulled.pictures.fan(mine)
 # %% [markdown]
 # ## Where to go from here
 #
-# `study.panel()` opens the live page. `lab verify maid-bilevel` measures what the paper and mathematics claim.
+# `study.panel()` opens the live page. `lab verify maid-bilevel` measures the claims of the paper and of mathematics.

@@ -80,7 +80,6 @@ INSIDE: set[str] = set()
 UNTYPED = {
     "flair",
     "immiscible-diffusion",
-    "maid-bilevel",
     "policy-gradient",
     "potential-flows",
     "red-diff",

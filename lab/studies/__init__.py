@@ -86,7 +86,7 @@ __all__ = [
 
 
 _OWN = {
-    "bilevel_study": "tuning.maid_bilevel.own",
+    "bilevel_study": "tuning.own_bilevel",
     "boundary_study": "diffusion.own_boundary",
     "correspondence_study": "shapes.own_surfaces",
     "environment_study": "policy.policy_gradient.own",

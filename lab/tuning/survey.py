@@ -1,4 +1,4 @@
-"""Descents side by side from several first accuracies, and what one came to: true losses, errors, a plane, residuals."""
+"""Descents side by side from several first accuracies, and what one came to: true losses, errors, a plane."""
 
 from typing import Any, NamedTuple
 
@@ -22,8 +22,6 @@ FRAMES = 9
 """Steps that are looked at closely."""
 CELLS = 11
 """Values a side of the loss in a plane."""
-RESIDUALS = 400, 150
-"""Gradients and products whose residuals are shown."""
 _TIGHT = 1e-9  # accuracy of what counts as exact
 _PLANE = 1e-3  # and of the loss in a plane
 
@@ -172,16 +170,3 @@ def plane(problem: Bilevel, path: Array, count: Array) -> Plane:
 
     losses = jax.lax.scan(at, problem.start(path[0]), jnp.arange(CELLS**2))[1].reshape(CELLS, CELLS)
     return Plane(u, v, jnp.where((jnp.arange(CELLS) % 2 == 0)[:, None], losses, losses[:, ::-1]), way)
-
-
-@jit
-def residuals(problem: Bilevel, theta: Array) -> tuple[Array, Array]:
-    """Accuracies of a lower solve from its start, and residuals of the linear solve at its end, NaN after the last one."""
-    x = problem.start(theta)
-    known = problem.constants(x, theta)
-    solved = lower.solve(problem, theta, x, 1e-10, known, RESIDUALS[0], RESIDUALS[0])
-    pull = jax.grad(problem.upper)(solved.x)
-    linear = hypergradient.conjugate(
-        problem, theta, solved.x, pull, jnp.zeros_like(x), 1e-10, RESIDUALS[1], RESIDUALS[1]
-    )
-    return solved.history, linear.history

@@ -1,5 +1,6 @@
-"""The pictures of bilevel learning at adaptive accuracy."""
+"""Pictures of bilevel learning, each with its caption and finding."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,15 +9,18 @@ import xarray as xr
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures
 from lab.tuning.survey import STARTS
+from lab.words import number, percent
 
-from .variables import DIGITS, EXPERTS, IMAGES
+from .experiment import DIGITS, IMAGES
 
-_STARTS = len(STARTS)
-RIVALS = {2: "MAID 0.1", 2 * _STARTS: "geometric", 2 * _STARTS + 1: "quadratic", 2 * _STARTS + 2: "cubic"}  # by run
+_N = len(STARTS)
+_RIVALS = {2: "MAID 0.1", 2 * _N: "geometric", 2 * _N + 1: "quadratic", 2 * _N + 2: "cubic"}  # by run
+_NEAR = 0.01  # of the initial loss gap
+_COST, _GAP = "lower gradients and products with the Hessian", "loss above the minimum"
 
 
-def above_least(result: xr.Dataset, run: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cost, and loss above the least, of the steps of a run; what is below the least is left out."""
+def _gap(result: xr.Dataset, run: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cost and loss gap of the steps of a run, where the gap is positive."""
     cost, loss = result.run_cost.values[run], result.run_loss.values[run] - float(result.least)
     start = float(result.loss_start) - float(result.least)
     cost, loss = np.r_[1.0, cost], np.r_[start, loss]
@@ -26,96 +30,138 @@ def above_least(result: xr.Dataset, run: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _fan(result: xr.Dataset) -> Any:
     layers: list[Any] = []
-    end = float(np.nanmax(result.run_cost))
-    for run in range(2 * _STARTS):
-        cost, loss = above_least(result, run)
-        fixed = run >= _STARTS
-        name = f"fixed {STARTS[run - _STARTS]:g}" if fixed else "MAID, all five" if run == 0 else ""
+    end, top = float(np.nanmax(result.run_cost)), 0.0
+    for run in range(2 * _N):
+        cost, loss = _gap(result, run)
+        fixed = run >= _N
+        name = f"fixed {STARTS[run - _N]:g}" if fixed else "MAID, all five" if run == 0 else ""
         tint = draw.TARGET if fixed else draw.SOURCE
-        # a run that ends early stays where it is
+        # a run that ends early continues as a level line
         layers.append(draw.curve(np.r_[cost, end], np.r_[loss, loss[-1]], name, color=tint, dash=fixed))
-        if fixed:
-            layers.append(draw.points(cost[-1:], loss[-1:], color=tint, size=1.4))
-    return draw.plot(
-        *layers, logx=True, logy=True, xlabel="lower gradients and products with the Hessian", ylabel="loss above the least",
-        ylim=(None, 4 * max(np.max(above_least(result, run)[1], initial=0.0) for run in range(2 * _STARTS))), height=380,
-    )
-
-
-def _rivals(result: xr.Dataset) -> Any:
-    tints = (draw.SOURCE, draw.TARGET, draw.WARN, draw.GOOD)
-    layers = [draw.curve(*above_least(result, run), RIVALS[run], color=tint) for run, tint in zip(RIVALS, tints, strict=True)]
-    return draw.plot(*layers, logx=True, logy=True, xlabel="lower gradients and products with the Hessian",
-                     ylabel="loss above the least", height=340)
-
-
-def _accuracies(result: xr.Dataset) -> Any:
-    names = {"eps": "ε", "delta": "δ, the same at first", "alpha": "α", "omega": "ω"}
-    names["delta"] = "" if np.allclose(result.eps, result.delta) else "δ"
-    names["eps"] = "ε = δ" if not names["delta"] else "ε"
-    tints = {"eps": draw.SOURCE, "delta": draw.MUTED, "alpha": draw.TARGET, "omega": draw.GOOD}
-    layers = []
-    for name, label in names.items():
-        values = np.where(result[name].values > 0, result[name].values, np.nan)
-        layers.append(draw.curve(1 + result.iteration, values, label, color=tints[name]))
-    return draw.plot(*layers, logy=True, xlabel="step", ylabel="accuracies, step length, bound", height=320)
+        layers += [draw.points(cost[-1:], loss[-1:], color=tint, size=1.4)] if fixed else []
+        top = max(top, np.max(loss, initial=0.0))
+    return draw.plot(*layers, logx=True, logy=True, xlabel=_COST, ylabel=_GAP, ylim=(None, 4 * top), height=380)
 
 
 def _images(result: xr.Dataset, frame: int) -> Any:
     shown, captions = [], []
-    for number in range(min(2, result.sizes["picture"])):
-        one = result.isel(picture=number)
+    for index in range(min(2, result.sizes["picture"])):
+        one = result.isel(picture=index)
         shown.append(2 * np.stack([one.clean, one.noisy, one.denoised[frame]]) - 1)
-        captions.append(["clean", "noisy", "denoised"] if number == 0 else ["", "", ""])
+        captions.append(["clean", "noisy", "denoised"] if index == 0 else ["", "", ""])
     step, value = int(result.frame_step[frame]), float(result.frame_psnr[frame])
-    return draw.mosaic(np.stack(shown), captions=captions,
-                       note=f"step {step}: {float(result.psnr_noisy):.2f} dB noisy, {value:.2f} dB denoised")
+    note = f"step {step}: {float(result.psnr_noisy):.2f} dB noisy, {value:.2f} dB denoised"
+    return draw.mosaic(np.stack(shown), captions=captions, note=note)
 
 
-def _plane(result: xr.Dataset) -> Any:
-    way, loss = result.path.values, result.plane.values
-    way = way[np.isfinite(way).all(axis=1)]
-    fall = np.log10(np.maximum(loss - loss.min(), 1e-3 * np.ptp(loss)))
-    u, v = result.plane_u.values, result.plane_v.values
-    bounds = (float(u[0]), float(v[0]), float(u[-1]), float(v[-1]))
-    heights = 2 * (fall - fall.min()) / (np.ptp(fall) or 1.0) - 1
-    names = [str(name) for name in result.which.values]
-    return draw.plot(
-        *draw.landscape(heights, bounds), draw.curve(way[:, 0], way[:, 1], color=draw.INK),
-        draw.points(way[:, 0], way[:, 1], color=draw.INK, size=0.5),
-        draw.points(way[:1, 0], way[:1, 1], color=draw.TARGET, size=2),
-        draw.points(way[-1:, 0], way[-1:, 1], color=draw.GOOD, size=2),
-        xlabel=names[0], ylabel=names[1], xlim=(bounds[0], bounds[2]), ylim=(bounds[1], bounds[3]), height=380,
-    )
+def _accuracies(result: xr.Dataset) -> Any:
+    equal = np.allclose(result.eps, result.delta)
+    names = {"eps": "ε = δ" if equal else "ε", "delta": "" if equal else "δ", "alpha": "α", "omega": "ω"}
+    layers = []
+    for (name, label), tint in zip(names.items(), (draw.SOURCE, draw.MUTED, draw.TARGET, draw.GOOD), strict=True):
+        values = np.where(result[name].values > 0, result[name].values, np.nan)
+        layers.append(draw.curve(1 + result.iteration, values, label, color=tint))
+    return draw.plot(*layers, logy=True, xlabel="step", ylabel="accuracies, step length, bound", height=320)
 
 
-def bounded(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """True errors, their bounds, and at which steps there are both."""
+def _accuracies_finding(result: xr.Dataset) -> str:
+    eps = result.eps.values[result.eps.values > 0]
+    if not eps.size:
+        return "No step was taken"
+    first, last = number(eps[0], 2), number(eps[-1], 2)
+    return f"ε stays at {first}" if first == last else f"ε goes from {first} to {last} in {eps.size} steps"
+
+
+def _bounded(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """True errors, their bounds, and the steps that have both."""
     error, bound = result.error.values, result.bound.values
     return error, bound, np.isfinite(error) & np.isfinite(bound) & (error > 0)
 
 
 def _errors(result: xr.Dataset) -> Any:
-    error, bound, seen = bounded(result)
+    error, bound, seen = _bounded(result)
     low = min(error[seen].min(), bound[seen].min(), 1.0) / 3 if seen.any() else 1e-3
     high = 3 * max(bound[seen].max(), error[seen].max()) if seen.any() else 1.0
     apart = draw.with_room(np.log(np.c_[bound[seen], error[seen]] / low) / np.log(high / low))
-    return draw.plot(
-        draw.curve([low, high], [low, high], color=draw.MUTED, dash=True), draw.points(bound[seen], error[seen], size=1.6),
-        draw.text(bound[seen][apart], error[seen][apart], [f"  {int(step)}" for step in result.frame_step.values[seen][apart]]),
-        logx=True, logy=True, xlabel="bound ω", ylabel="true error of the slope", xlim=(low, high), ylim=(low, high),
-        height=340,
-        note="dashed: error = bound; numbers: steps" if seen.any() else "HOAG has no bound",
-    )
+    layers = [
+        draw.curve([low, high], [low, high], color=draw.MUTED, dash=True),
+        draw.points(bound[seen], error[seen], size=1.6),
+        draw.text(
+            bound[seen][apart], error[seen][apart], [f"  {int(step)}" for step in result.frame_step.values[seen][apart]]
+        ),
+    ]
+    look: dict[str, Any] = {"xlabel": "bound ω", "ylabel": "true error of the gradient", "height": 340}
+    look |= {"note": "" if seen.any() else "HOAG has no bound"}
+    return draw.plot(*layers, logx=True, logy=True, xlim=(low, high), ylim=(low, high), **look)
 
 
-def _filters(result: xr.Dataset) -> Any:
-    count = min(8, result.sizes["filter"])
-    return draw.mosaic(
-        np.stack([draw.signed(result.filters_start.values[:count]), draw.signed(result.filters.values[:count])]),
-        ["start", "learned"], [f"{value:.2g}" for value in result.strength.values[:count]],
-        note="above: strength of the learned filter; each on its own scale, orange above zero",
-    )
+def _errors_finding(result: xr.Dataset) -> str:
+    error, bound, seen = _bounded(result)
+    if not seen.any():
+        return "No step has an error and a bound"
+    share = error[seen] / bound[seen]
+    return f"Median error {percent(np.median(share))} of its bound, maximum {percent(share.max())}"
+
+
+def _rivals(result: xr.Dataset) -> Any:
+    tints = (draw.SOURCE, draw.TARGET, draw.WARN, draw.GOOD)
+    layers = [
+        draw.curve(*_gap(result, run), _RIVALS[run], color=tint) for run, tint in zip(_RIVALS, tints, strict=True)
+    ]
+    return draw.plot(*layers, logx=True, logy=True, xlabel=_COST, ylabel=_GAP, height=340)
+
+
+def _rivals_finding(result: xr.Dataset) -> str:
+    start, needed = float(result.loss_start - result.least), {}
+    for run, name in _RIVALS.items():
+        cost, loss = _gap(result, run)
+        near = cost[loss <= _NEAR * start]
+        if near.size:
+            needed[name] = near[0]
+    if not needed:
+        return f"No run reduces the loss gap to {percent(_NEAR)}"
+    costs = ", ".join(f"{needed[name]:.0f} ({name})" for name in sorted(needed, key=lambda name: needed[name]))
+    return f"Cost to {percent(_NEAR)} of the gap: {costs}{'' if len(needed) == len(_RIVALS) else '; others never'}"
+
+
+def _steps(result: xr.Dataset) -> Any:
+    tints = {"MAID": draw.SOURCE, "HOAG geometric": draw.TARGET}
+    lines = {name: result.loss.sel(rule=name) for name in tints}
+    return draw.over(result.alpha0, lines, ylabel="final loss", logx=True, logy=True, colors=tints)
+
+
+def _range(values: Sequence[float]) -> str:
+    known = np.asarray(values)[np.isfinite(values)]
+    if not known.size:
+        return "nowhere"
+    low, high = number(known.min(), 3), number(known.max(), 3)
+    return low if low == high else f"{low} to {high}"
+
+
+def _steps_finding(result: xr.Dataset) -> str:
+    one, two = (_range(result.loss.sel(rule=rule).values) for rule in ("MAID", "HOAG geometric"))
+    return f"Final loss by initial step: MAID {one}, HOAG geometric {two}"
+
+
+def _plane(result: xr.Dataset) -> Any:
+    way, loss = result.path.values, result.plane.values
+    way = way[np.isfinite(way).all(axis=1)]
+    gap = np.log10(np.maximum(loss - loss.min(), 1e-3 * np.ptp(loss)))
+    (left, right), (low, high) = ((float(axis[0]), float(axis[-1])) for axis in (result.plane_u, result.plane_v))
+    layers = [
+        *draw.landscape(2 * (gap - gap.min()) / (np.ptp(gap) or 1.0) - 1, (left, low, right, high)),
+        draw.curve(*way.T, color=draw.INK),
+        draw.points(*way.T, color=draw.INK, size=0.5),
+        draw.points(*way[:1].T, color=draw.TARGET, size=2),
+        draw.points(*way[-1:].T, color=draw.GOOD, size=2),
+    ]
+    xlabel, ylabel = (str(name) for name in result.which.values)
+    return draw.plot(*layers, xlabel=xlabel, ylabel=ylabel, xlim=(left, right), ylim=(low, high), height=380)
+
+
+def _plane_finding(result: xr.Dataset) -> str:
+    lowest = number(float(result.plane.min()))
+    return f"The path ends at {number(float(result.loss))}, the minimum on this grid is {lowest}"
 
 
 def _decay(result: xr.Dataset) -> Any:
@@ -127,78 +173,86 @@ def _decay(result: xr.Dataset) -> Any:
     across = min(5, len(shades))
     rows = -(-len(shades) // across)
     filled = np.concatenate([shades, np.full((rows * across - len(shades), *shades.shape[1:]), np.nan)])
-    names = [f"class {number}" for number in range(len(shades))]
+    names = [f"class {index}" for index in range(len(shades))]
     captions = [names[row * across : (row + 1) * across] for row in range(rows)]
-    return draw.mosaic(filled.reshape(rows, across, *shades.shape[1:]), captions=captions,
-                       note=f"black: log decay {low:.1f}, white: {high:.1f}")
+    note = f"black: log decay {low:.1f}, white: {high:.1f}"
+    return draw.mosaic(filled.reshape(rows, across, *shades.shape[1:]), captions=captions, note=note)
 
 
-def _residuals(result: xr.Dataset) -> Any:
-    one, two = result.lower_residual.values, result.cg_residual.values
-    seen = lambda values: np.where(values > 0, values, np.nan)  # noqa: E731
-    return draw.plot(
-        draw.curve(1 + np.arange(one.size), seen(one), "distance bound", color=draw.SOURCE),
-        draw.curve(1 + np.arange(two.size), seen(two), "CG residual", color=draw.TARGET),
-        logy=True, xlabel="gradients, or products with the Hessian", ylabel="what is left", height=320,
-    )
+def _decay_finding(result: xr.Dataset) -> str:
+    low, middle, high = (number(float(q), 2) for q in np.quantile(result.decay.values, (0, 0.5, 1)))
+    return f"Log decays between {low} and {high}, with median {middle}"
 
 
-def _costs(result: xr.Dataset) -> Any:
-    return draw.plot(
-        draw.curve(1 + result.iteration, result.cost_lower, "lower gradients", color=draw.SOURCE),
-        draw.curve(1 + result.iteration, result.cost_cg, "products", color=draw.TARGET),
-        xlabel="step", ylabel="so far", height=300, ylim=(0, None),
-    )
-
-
-def _starts(result: xr.Dataset) -> Any:
-    tints = {"MAID": draw.SOURCE, "fixed accuracy": draw.TARGET}
-    lines = {name: result.loss.sel(rule=name) for name in tints}
-    return draw.over(result.eps0, lines, ylabel="loss at the end", logx=True, logy=True, colors=tints)
-
-
-def _steps(result: xr.Dataset) -> Any:
-    tints = {"MAID": draw.SOURCE, "HOAG geometric": draw.TARGET}
-    lines = {name: result.loss.sel(rule=name) for name in tints}
-    return draw.over(result.alpha0, lines, ylabel="loss at the end", logx=True, logy=True, colors=tints)
-
-
-def _noises(result: xr.Dataset) -> Any:
-    lines = {"noisy": result.psnr_noisy, "denoised": result.psnr, "held out": result.psnr_test}
-    tints = dict(zip(lines, (draw.MUTED, draw.SOURCE, draw.TARGET), strict=True))
-    return draw.over(result.noise, lines, ylabel="PSNR in dB", colors=tints)
-
-
-_SEES = {"problem": IMAGES}
-_BLIND = "there are no images"
+_OF_IMAGES = {"problem": IMAGES}
+_RULES = ("MAID", "HOAG geometric")
 
 PICTURES = Pictures(
-    Picture("fan", "Loss by cost", "blue: MAID from five first accuracies; dashed: accuracies that stay; dots: their ends",
-            _fan, needs=("run_loss", "run_cost", "run_last", "least")),
-    Picture("images", "Denoised", "two of the images that are learned from, along the steps", _images, needs=("denoised",),
-            when=_SEES, why=_BLIND, plays="frame", places="frame_step"),
-    Picture("rivals", "MAID and schedules", "HOAG lowers its accuracy by a schedule, whatever is seen", _rivals,
-            needs=("run_loss", "run_cost", "least")),
-    Picture("accuracies", "What it chooses", "accuracies ε and δ, step length α, and the bound ω of the slope's error",
-            _accuracies),
-    Picture("costs", "What it costs", "lower gradients and products with the Hessian so far", _costs),
-    Picture("plane", "The loss around the path",
-            "blue: low, orange: high, on a logarithmic scale; orange dot: start, green dot: end", _plane,
-            needs=("plane", "path")),
-    Picture("errors", "Error and bound", "each point is a step: the true error of its slope by the bound that was certified",
-            _errors),
-    Picture("residuals", "Both solvers", "at the last hyperparameters: what is left by gradients, and by products", _residuals),
-    Picture("filters", "Filters", "random at first, and as learned", _filters, needs=("filters",), when={"problem": (EXPERTS,)},
-            why="there are no filters"),
-    Picture("decay", "Decay by pixel", "high: weights of the pixel are held near zero", _decay, needs=("decay",),
-            when={"problem": (DIGITS,)}, why="no decays are learned"),
-    Picture("starts", "Loss by first accuracy", "what is reached hangs on the first accuracy only where it can't change",
-            _starts,
-            needs=("loss",), along={"eps0": STARTS, "rule": ("MAID", "fixed accuracy"), "compare": (False,)}),
-    Picture("steps", "Loss by first step", "MAID tests a step length before it takes it; HOAG takes the first one as it is",
-            _steps, needs=("loss",),
-            along={"alpha0": (1e-3, 1e-2, 0.1, 1.0, 10.0), "rule": ("MAID", "HOAG geometric"), "compare": (False,)}),
-    Picture("noises", "Gain by noise", "images that are learned from, and others with the same hyperparameters", _noises,
-            needs=("psnr_noisy", "psnr", "psnr_test"), when=_SEES, why=_BLIND,
-            along={"noise": (0.05, 0.1, 0.2, 0.3), "compare": (False,)}),
+    Picture(
+        "fan",
+        "Loss by cost",
+        "Blue: MAID from five initial accuracies. Dashed orange: fixed accuracies. Dots: their last steps.",
+        _fan,
+        needs=("run_loss", "run_cost", "run_last", "least"),
+    ),
+    Picture(
+        "images",
+        "Denoised images",
+        "Columns: clean, noisy, denoised. Rows: two training images, along the steps.",
+        _images,
+        needs=("denoised",),
+        when=_OF_IMAGES,
+        why="there are no images",
+        plays="frame",
+        places="frame_step",
+    ),
+    Picture(
+        "accuracies",
+        "Chosen accuracies",
+        "Lines: accuracies ε and δ, step length α, and error bound ω of the gradient.",
+        _accuracies,
+        finds=_accuracies_finding,
+    ),
+    Picture(
+        "errors",
+        "Error and bound",
+        "Points: true error of the gradient by its bound (numbers: steps). Dashed: error = bound.",
+        _errors,
+        finds=_errors_finding,
+    ),
+    Picture(
+        "rivals",
+        "MAID and schedules",
+        "Lines: loss gap by cost, of MAID and of HOAG with three schedules.",
+        _rivals,
+        needs=("run_loss", "run_cost", "least"),
+        finds=_rivals_finding,
+    ),
+    Picture(
+        "steps",
+        "Loss by initial step",
+        "Lines: final loss. MAID tests a step length before accepting it; HOAG does not.",
+        _steps,
+        needs=("loss",),
+        along={"alpha0": (1e-3, 1e-2, 0.1, 1.0, 10.0), "rule": _RULES, "compare": (False,)},
+        finds=_steps_finding,
+    ),
+    Picture(
+        "plane",
+        "Loss around the path",
+        "Color: loss, logarithmic (blue: low, orange: high). Orange dot: initial, green dot: final.",
+        _plane,
+        needs=("plane", "path"),
+        finds=_plane_finding,
+    ),
+    Picture(
+        "decay",
+        "Decay by pixel",
+        "Color: log decay of each pixel. A high decay keeps its weights near zero.",
+        _decay,
+        needs=("decay",),
+        when={"problem": (DIGITS,)},
+        why="no decays are learned",
+        finds=_decay_finding,
+    ),
 )

@@ -1,4 +1,4 @@
-"""A bilevel problem of one's own as a study: two losses in, learned hyperparameters and what is certain of them out."""
+"""A bilevel problem of the user as a study: two losses in, learned hyperparameters and certified steps out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -17,10 +17,11 @@ from lab.precision import need_float64
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Result, Study
 from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
-from lab.tuning import descent
+from lab.tuning import descent, survey
 from lab.tuning.problem import Own, slope
 
-from . import MaidBilevel, survey, variables
+from .maid_bilevel import MaidBilevel
+from .maid_bilevel.experiment import learn
 
 _OF_THE_LABS = (
     "psnr",
@@ -32,12 +33,9 @@ _OF_THE_LABS = (
     "denoised",
     "accuracy",
     "decay",
-    "filters",
-    "filters_start",
-    "strength",
 )
 _LINES = 40  # hyperparameters that are drawn
-_SHOWN = ("fan", "accuracies", "rivals", "costs", "plane", "errors", "residuals", "starts", "steps")
+_SHOWN = ("fan", "accuracies", "rivals", "plane", "errors", "steps")
 
 
 def bilevel_study(
@@ -61,7 +59,7 @@ def bilevel_study(
     **defaults: Any,
 ) -> type[Study]:
     r"""A study of $\min_\theta g(\hat x(\theta)) + r(\theta)$ with $\hat x(\theta) = \arg\min_x h(x, \theta)$: MAID and its
-    rivals from several accuracies, errors of slopes and their bounds, what is learned.
+    rivals from several accuracies, gradient errors and their bounds, learned hyperparameters.
 
     h is strongly convex in x. The study is known to every face of this process; in a file of one's own it serves ``lab serve
     my_losses.py`` and ``lab run my_losses.py`` too.
@@ -107,7 +105,10 @@ def bilevel_study(
     if names and len(names) != first.size:
         raise ValueError(f"{len(names)} names were given for {first.size} hyperparameters: give one for each, or none")
     found = make(
-        _OwnBilevel, title, slug, defaults | {"data": f"{slug}-start"},
+        _OwnBilevel,
+        title,
+        slug,
+        defaults | {"data": f"{slug}-start"},
         own=made,
         names=tuple(names) or tuple(f"θ {i}" for i in range(first.size)),
         definition=_definition(made, first, given),
@@ -204,26 +205,25 @@ class _OwnBilevel(OwnStudy, MaidBilevel):
     names: ClassVar[tuple[str, ...]] = ()
 
     dims: ClassVar = {
-        name: MaidBilevel.dims[name]
-        for name in ("iteration", "run", "stage", "frame", "place", "which", "u", "v", "evaluation", "product")
-    } | {"hyperparameter": ("hyperparameter", ""), "unknown": ("unknown", "")}
+        name: MaidBilevel.dims[name] for name in ("iteration", "stage", "frame", "place", "which", "u", "v")
+    }
     results = (
         *(result for result in MaidBilevel.results if result.name not in _OF_THE_LABS),
-        Result("theta", ("place", "hyperparameter"), "hyperparameter", "before each step and after the last one"),
+        Result("theta", ("place", "hyperparameter"), "hyperparameter", "before each step and after the last step"),
         Result(
             "minimiser",
             ("frame", "unknown"),
             "value",
-            "of each unknown of the lower problem, row by row, at some steps",
+            "of each unknown of the lower problem, row by row, at the examined steps",
         ),
     )
     pictures = Pictures(
         *(MaidBilevel.pictures[name] for name in _SHOWN[:1]),
-        Picture("learned", "Hyperparameters", "along the steps", _learned),
+        Picture("learned", "Hyperparameters", "Lines: hyperparameters along the steps.", _learned),
         Picture(
             "minimiser",
-            "The minimiser",
-            "grey: at the first hyperparameters; blue: along the steps",
+            "The minimizer",
+            "Gray: at the initial hyperparameters. Blue: along the steps.",
             _minimiser,
             plays="frame",
             places="frame_step",
@@ -248,8 +248,9 @@ class _OwnBilevel(OwnStudy, MaidBilevel):
 
     @classmethod
     def compute(cls, inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
-        found, looked, told = variables.learn(cls.own, inputs + p.start, p, loop)
-        return told | {"theta": found.path, "minimiser": looked.x.reshape(survey.FRAMES, -1)}
+        found, looked, output, reason = learn(cls.own, inputs + p.start, p, loop)
+        output |= {"theta": found.path, "minimiser": looked.x.reshape(survey.FRAMES, -1)}
+        return output | {"reason": reason, "iterations": found.iterations}
 
     @classmethod
     def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
