@@ -35,7 +35,7 @@ import pandas as pd
 from lab import studies
 from lab.policy import environments, estimators, mdp, policies, rollouts
 from lab.studies import PolicyGradient
-from lab.studies.policy.policy_gradient.variables import SHORT
+from lab.studies.policy.policy_gradient.experiment import SHORT
 
 hv.output(size=100)
 pictures = PolicyGradient.pictures

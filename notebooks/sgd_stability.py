@@ -15,7 +15,7 @@
 #
 # Wu and Su, *The Implicit Regularization of Dynamical Stability in Stochastic Gradient Descent*, ICML 2023.
 #
-# Gradient descent can rest only where $\lambda_{\max}(H) \le 2/\eta$, SGD on single samples only where
+# Gradient descent is stable only where $\lambda_{\max}(H) \le 2/\eta$, SGD on single samples only where
 # $\mathrm{tr}\,H \le 2/\eta$. The trace bounds the norm of what the network computes; the top eigenvalue does not.
 
 # %%
@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 
 from lab.studies import SGDStability
-from lab.studies.stability.sgd_stability import ANALYSIS, analyze
+from lab.studies.stability.labelled_analysis import ANALYSIS, analyze
 
 hv.output(size=100)
 pictures = SGDStability.pictures
@@ -51,9 +51,6 @@ pictures.sweep(result)
 # %%
 pictures.error(result)
 
-# %%
-pictures.table(result)
-
 # %% [markdown]
 # ## Along training
 #
@@ -73,9 +70,6 @@ pictures.balance.strip(result, 3).cols(3)
 
 # %%
 pictures.diagram(result)
-
-# %%
-pictures.thresholds(result)
 
 # %% [markdown]
 # ## Your own model

@@ -80,16 +80,13 @@ INSIDE: set[str] = set()
 UNTYPED = {
     "flair",
     "immiscible-diffusion",
-    "policy-gradient",
     "potential-flows",
     "red-diff",
-    "sgd-stability",
     "stochastic-interpolants",
 }
 TOO_LONG = {"sparse-ot"}
 LONG = {
     "immiscible-diffusion",
-    "sgd-stability",
     "stochastic-interpolants",
 }
 

@@ -190,7 +190,7 @@ def test_a_name_that_a_package_takes_from_elsewhere_counts(changed):
 
 @pytest.mark.slow
 def test_what_labels_a_run_counts(changed):
-    where = "studies/stability/sgd_stability/__init__.py"
+    where = "studies/stability/sgd_stability/study.py"
     assert changed(where, ('"drawn": ["with replacement"', '"drawn": ["with"')) == {"sgd-stability"}
     assert changed(where, ('"samples": planned.n', '"samples": 1')) == {"sgd-stability"}
 

@@ -89,11 +89,11 @@ _OWN = {
     "bilevel_study": "tuning.own_bilevel",
     "boundary_study": "diffusion.own_boundary",
     "correspondence_study": "shapes.own_surfaces",
-    "environment_study": "policy.policy_gradient.own",
+    "environment_study": "policy.own_environment",
     "field_study": "ode.own_field",
     "inverse_study": "inverse.own_problem",
     "map_study": "ot.own_map",
-    "model_study": "stability.sgd_stability.own",
+    "model_study": "stability.own_model",
     "path_study": "paths.own_path",
     "traversal_study": "paths.potential_flows.own",
 }

@@ -32,7 +32,7 @@ def test_any_pytree_is_a_model():
     net = partial(eqx.nn.MLP, 3, 2, 5, 1, jax.nn.tanh)
     two = np.stack([Y, X[:, 2]], axis=1)
     made = studies.model_study("Module", lambda key: net(key=key), (X, two), eta=0.05, steps=100)
-    case = made()._experiment(made().load(), made())
+    case = made.planned(made().load(), made())
     assert made().eta == 0.05
     assert made().n == 8
     assert [size for _, size in case.arrays] == [15, 5, 10, 2]
@@ -50,7 +50,7 @@ def test_any_pytree_is_a_model():
     }
     apply = lambda p, x: x @ p["params"]["dense"]["kernel"] + p["params"]["dense"]["bias"]  # noqa: E731
     flax = studies.model_study("Dictionary", nested, (X, two), predict=apply)
-    assert dict(flax()._experiment(flax().load(), flax()).arrays) == {"params/dense/bias": 2, "params/dense/kernel": 6}
+    assert dict(flax.planned(flax().load(), flax()).arrays) == {"params/dense/bias": 2, "params/dense/kernel": 6}
     model = flax.own(jax.random.key(0), 1.0, (2,))
     assert model.params["n"] == 3
     assert model(jnp.asarray(X[0])).dtype == jnp.float64

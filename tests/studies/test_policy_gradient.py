@@ -11,7 +11,7 @@ import pytest
 from lab import datasets, studies
 from lab.policy import environments
 from lab.studies.policy.policy_gradient import PolicyGradient
-from lab.studies.policy.policy_gradient.variables import RULES, SHORT
+from lab.studies.policy.policy_gradient.experiment import RULES, SHORT
 
 pytestmark = pytest.mark.slow
 
@@ -35,11 +35,7 @@ def test_numbers_are_what_the_curves_say(run):
         gap = float(run.best) - run.value.sel(rule=rule)[:, -1].mean()
         assert float(run[f"gap_{short}"]) == pytest.approx(float(gap), abs=0.02)  # one update later
     assert float(run.best) == pytest.approx(9.7874, abs=1e-4)
-    np.testing.assert_allclose(run.eta.sel(rule="N-PG-IGT"), (2 / (t + 2)) ** 0.8, rtol=1e-12)
-    np.testing.assert_allclose(run.gamma.sel(rule="HARPG"), 0.1 * (2 / (t + 2)) ** 0.5, rtol=1e-12)
     np.testing.assert_array_equal(run.steps.sel(rule="PG")[0], 20 * (t + 1))
-    # with one episode the direction of plain ascent is the estimate
-    np.testing.assert_allclose(run.dir_norm.sel(rule="PG"), run.grad_norm.sel(rule="PG"), rtol=1e-12)
     # at first all of J is known: of the process, by NumPy
     P, R, law = (PolicyGradient().load().arrays[key] for key in ("transitions", "rewards", "start"))
     J, law = 0.0, law.copy()
@@ -51,7 +47,6 @@ def test_numbers_are_what_the_curves_say(run):
 
 def test_what_is_looked_at_is_of_the_method_that_is_shown(run):
     np.testing.assert_allclose(run.choice.sum("column"), 1, atol=1e-12)
-    assert run.attrs["watching"] == "N-PG-IGT"
     other = PolicyGradient(shown="PG").run()
     np.testing.assert_array_equal(other.err, run.err)  # nothing is trained anew
     assert np.abs(other.choice.values - run.choice.values).max() > 0.01
@@ -62,7 +57,6 @@ def test_what_is_looked_at_is_of_the_method_that_is_shown(run):
     law = np.repeat(3 * run.spectrum[0, :10].values.reshape(5, 2).mean(axis=1), 2)
     np.testing.assert_allclose(3 * run.spectrum[0, :10], law, atol=1e-9)
     assert law[::2].sum() == pytest.approx(1, abs=1e-9)
-    assert float(run.mean_g) == pytest.approx(float(run.g_norm.mean()))
 
 
 def test_an_episode_of_the_table_walks_on_the_circle(run):

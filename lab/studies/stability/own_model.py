@@ -1,4 +1,4 @@
-"""A user's own model as a study: parameters, a function of one sample and data in, every picture and threshold out."""
+"""A study of a user's own model: its parameters, a function of one sample, and data."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from lab.stability.outcome import ALL
 from lab.stability.own import OwnModel, reals
 from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
 
-from . import SGDStability
+from .sgd_stability import SGDStability
 
 _EXACT = ("batches-help", "bounds", "full-batch")  # claims that hold at any point of any model
 
@@ -31,11 +31,11 @@ def model_study(
     slug: str = "",
     **defaults: Any,
 ) -> type[SGDStability]:
-    r"""A study of a model: SGD and gradient descent from its weights, their thresholds, spectra and Hessians.
+    r"""Make a study of your own model: SGD and gradient descent from its weights, thresholds, spectra and Hessians.
 
-    Trained is the square loss $L = \frac1{2n} \sum_i |f(\theta; x_i) - y_i|^2$, of which thresholds speak, in float64, which
-    ``lab.notebook()`` turns on. The study is known to every face of this process; in a file of one's own it serves
-    ``lab serve my_model.py`` and ``lab run my_model.py`` too.
+    SGD minimizes the square loss $L = \frac1{2n} \sum_i |f(\theta; x_i) - y_i|^2$, to which the thresholds apply, in float64,
+    which ``lab.notebook()`` turns on. Every interface of this process knows the study; in a file of yours it also serves
+    ``lab serve my_model.py`` and ``lab run my_model.py``.
 
     Args:
         title: what headings say.
@@ -73,11 +73,14 @@ def model_study(
     few = min(len(given.arrays["x"]), defaults.get("n", training.ROWS)) * _outputs(given) <= ALL
     n = len(given.arrays["x"])
     made = make(
-        _OwnModel, title, slug, {"n": n} | defaults | {"data": data if named else f"{slug}-data"},
+        _OwnModel,
+        title,
+        slug,
+        {"n": n} | defaults | {"data": data if named else f"{slug}-data"},
         bounds={} if named else {"n": (2, n)},
         about=about
-        or f"{title}, trained twice from the same weights: by gradient descent, and by SGD on a few samples at a time. "
-        "Move the learning rate and the batch size. Look at what either can hold, and at the Hessian where it came to rest.",
+        or f"{title}, trained by gradient descent and by SGD from the same weights. Move the learning rate and the batch size "
+        "to see which minima are stable, and look at the Hessian at the final weights.",
         own=maker,
         definition=_definition(maker, given),
         without=("balance",) if hasattr(maker.start(), "norm") else ("balance", "norms"),
@@ -135,6 +138,11 @@ def _offer(slug: str, title: str, data: Data) -> None:
 
     n = len(data.arrays["x"])
     offer(
-        f"{slug}-data", f"{title}: its data", data.arrays, "Brought with the model.", kind=training.KIND,
-        options={"n": (n, (2, n))}, build=cut,
+        f"{slug}-data",
+        f"{title}: its data",
+        data.arrays,
+        "Brought with the model.",
+        kind=training.KIND,
+        options={"n": (n, (2, n))},
+        build=cut,
     )

@@ -1,4 +1,4 @@
-"""An environment of one's own as a study: a step function in, learned policies, their returns and what they do out."""
+"""A study of a user's own environment: its step function, and policies that are learned in it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from lab.precision import need_float64
 from lab.studies.contract import Pictures
 from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of
 
-from . import PolicyGradient
+from .policy_gradient import PolicyGradient
 
 _BEGINS: dict[str, Any] = {
     "method": "N-PG-IGT",
@@ -38,10 +38,10 @@ def environment_study(
     slug: str = "",
     **defaults: Any,
 ) -> type[PolicyGradient]:
-    """A study of an environment: policies that are learned in it by five methods, what they earn, and what they do.
+    """Make a study of your own environment: policies of five methods, their returns and their episodes.
 
-    The study is known to every face of this process; in a file of one's own it serves ``lab serve my_environment.py`` and ``lab
-    run my_environment.py`` too.
+    Every interface of this process knows the study; in a file of yours it also serves ``lab serve my_environment.py`` and
+    ``lab run my_environment.py``.
 
     Args:
         title: what headings say.
@@ -69,12 +69,15 @@ def environment_study(
     slug = name_of(title, slug)
     made = step if hasattr(step, "reset") else environments.own(step, start, actions, kind=kind, observe=observe)
     return make(
-        _OwnEnvironment, title, slug, _BEGINS | defaults,
+        _OwnEnvironment,
+        title,
+        slug,
+        _BEGINS | defaults,
         own=made,
         definition=definition_of(step, start, observe),
         about=about
-        or f"{title}: policies that are learned from what they earn. Choose the method and the step. Look at the return, and "
-        "at an episode before the training and after it.",
+        or f"{title}: policies that five methods learn from rewards. Choose the method and the step. Look at the return, and "
+        "at an episode before and after training.",
     )
 
 

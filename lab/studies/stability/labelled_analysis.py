@@ -1,4 +1,4 @@
-"""A user's own model at a point: ``lab.stability.analyze`` as a labelled Dataset, and its pictures."""
+"""Analysis of a user's own model at a point: ``lab.stability.analyze`` as a labeled Dataset, and its pictures."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -46,8 +46,17 @@ def analyze(
         ValueError: as ``lab.stability.analyze``.
     """
     found = stability.analyze(
-        loss, params, *data, key=jax.random.key(seed), predict=predict, batch_sizes=batch_sizes, only=only, chunk=chunk,
-        top=top, probes=probes, loop=loop,
+        loss,
+        params,
+        *data,
+        key=jax.random.key(seed),
+        predict=predict,
+        batch_sizes=batch_sizes,
+        only=only,
+        chunk=chunk,
+        top=top,
+        probes=probes,
+        loop=loop,
     )
     names = [block.path or "parameters" for block in found.blocks]
     size = found.blocks[-1].stop
@@ -77,8 +86,10 @@ def analyze(
         for name in held.bounds._fields:
             made[f"bound_{name}"] = (("drawn", "batch"), getattr(held.bounds, name), "bound on η*")
         made |= {
-            "residual": ((), held.residual, "norm of the residual"), "mu": ((), held.mu, "alignment μ"),
-            "tr": ((), held.sizes.trace, "tr G"), "fro": ((), held.sizes.frobenius, "|G|_F"),
+            "residual": ((), held.residual, "norm of the residual"),
+            "mu": ((), held.mu, "alignment μ"),
+            "tr": ((), held.sizes.trace, "tr G"),
+            "fro": ((), held.sizes.frobenius, "|G|_F"),
             "lmax": ((), held.sizes.lambda_max, "λmax(G)"),
         }
     variables = {name: (dims, np.asarray(values), {"long_name": label}) for name, (dims, values, label) in made.items()}
@@ -93,7 +104,10 @@ def _spectrum(result: xr.Dataset) -> Any:
         draw.band(result.bin.values, np.maximum(mean - 2 * error, low), np.maximum(mean + 2 * error, low)),
         draw.curve(result.bin.values, np.maximum(mean, low)),
         draw.points(tops, np.full(tops.shape, 3 * low), color=draw.TARGET),
-        xlabel="eigenvalue of the Hessian", ylabel="density", logy=True, ylim=(low, None),
+        xlabel="eigenvalue of the Hessian",
+        ylabel="density",
+        logy=True,
+        ylim=(low, None),
         note=f"tr H = {float(result.trace):.4g} ± {float(result.trace_error):.1g}; dots: the largest eigenvalues",
     )
 
@@ -105,7 +119,12 @@ def _hessian(result: xr.Dataset) -> Any:
     lines += [draw.vline(at, color=draw.MUTED) for at in starts]
     largest = float(np.quantile(np.abs(result.hessian.values), 0.995)) or 1.0
     return draw.heatmap(
-        result.hessian.values, xlabel="parameter", ylabel="parameter", clabel="entry", signed=True, clim=(-largest, largest),
+        result.hessian.values,
+        xlabel="parameter",
+        ylabel="parameter",
+        clabel="entry",
+        signed=True,
+        clim=(-largest, largest),
         marks=lines,
     )
 
@@ -130,19 +149,24 @@ def _has(name: str) -> Callable[[xr.Dataset], str]:
 
 
 ANALYSIS = Pictures(
-    Picture("spectrum", "Spectrum", "density of eigenvalues, two standard errors", _spectrum),
+    Picture(
+        "spectrum",
+        "Spectrum",
+        "Line: density of eigenvalues. Band: two standard errors. Dots: largest eigenvalues.",
+        _spectrum,
+    ),
     Picture(
         "hessian",
         "Hessian",
-        "with the borders of arrays; the largest entry of each cell",
+        "Color: the largest entry of each cell. Lines: borders of the arrays.",
         _hessian,
         where=_has("hessian"),
     ),
-    Picture("blocks", "Blocks", "size of the entries between arrays", _blocks),
+    Picture("blocks", "Blocks", "Color: root mean square entry between arrays.", _blocks),
     Picture(
         "thresholds",
         "Critical learning rates",
-        "what SGD holds here, by batch size",
+        "Lines: critical learning rate by batch size (blue: with replacement, green: without). Dashed: 2 / λmax.",
         _thresholds,
         where=_has("eta_star"),
     ),
