@@ -412,19 +412,23 @@ class Dask:
                 raise Stopped
             self._look()
             self._send()
-            if done := [future for future in self._futures if future.done()]:
-                taken = [(future, *self._futures.pop(future)) for future in done]
-                return [(number, self._cells(future, count)) for future, number, count in taken]
+            taken = []
+            for future in [future for future in self._futures if future.done()]:
+                if (status := future.status) not in ("pending", "lost"):  # else its worker died since: once more
+                    number, count = self._futures.pop(future)
+                    taken.append((number, self._cells(future, status, count)))
+            if taken:
+                return taken
             time.sleep(_POLL / 4)
         return []
 
-    def _cells(self, future: Any, count: int) -> Cells:
-        if future.status == "finished":
+    def _cells(self, future: Any, status: str, count: int) -> Cells:
+        if status == "finished":
             found = future.result()
             if isinstance(found, tuple):
                 _refuse(f"the worker at {found[0]}", found[1])
             return found
-        if future.status != "error":
+        if status != "error":
             self._gone()
         problem = future.exception()
         if type(problem).__name__ == "KilledWorker":

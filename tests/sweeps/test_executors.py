@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cloudpickle
 import distributed
@@ -11,6 +12,7 @@ from toy import Slow, Toy, agree
 from lab.studies import SparseOT
 from lab.sweeps import Plan, sweep
 from lab.sweeps import plan as planning
+from lab.sweeps.cluster import Dask
 from lab.sweeps.executors import executor
 
 pytestmark = pytest.mark.slow
@@ -69,6 +71,59 @@ def test_dask(store, tmp_path, dask):
     swept = sweep(Slow, store=store, on=dask.scheduler_address, power=range(1, 11))
     assert not list(tmp_path.glob("kill-*"))
     agree(swept, sweep(Slow, store=False, power=range(1, 11)), exactly=True)
+
+
+class Future:
+    """What a Dask client gives for a task: `then` happens while its result travels."""
+
+    def __init__(self, cells, then=lambda: None):
+        self.status, self._cells, self._then = "finished", cells, then
+
+    def done(self):
+        return self.status not in ("pending", "lost")
+
+    def result(self):
+        self._then()
+        return self._cells
+
+
+class Client:
+    """A client of a scheduler with one worker, whose tasks are the futures given."""
+
+    def __init__(self, *futures):
+        self._futures = iter(futures)
+
+    def scheduler_info(self, **_):
+        return {"workers": {"here": {}}}
+
+    def run(self, call, **_):
+        return {"here": call()}
+
+    def submit(self, *_, **__):
+        return next(self._futures)
+
+    def cancel(self, futures):
+        pass
+
+
+@pytest.mark.parametrize("lost", ["lost", "pending"])
+def test_a_worker_that_dies_while_results_travel_costs_nothing(store, lost):
+    second = Future(["second"])
+    first = Future(["first"], then=lambda: setattr(second, "status", lost))
+    place = SimpleNamespace(name="the scheduler", open=lambda stack: Client(first, second), look=lambda workers: "")
+    tasks = [*Plan(Slow, {"power": range(1, 3)}, store=store).tasks()]
+    with Dask(place) as dask:
+        for number, task in enumerate(tasks):
+            dask.submit(number, task)
+        assert dask.finished(lambda: False) == [(0, ["first"])]
+        second.status = "finished"
+        assert dask.finished(lambda: False) == [(1, ["second"])]
+    second.status = "cancelled"
+    place.open = lambda stack: Client(second)
+    with Dask(place) as dask:
+        dask.submit(0, tasks[0])
+        with pytest.raises(ValueError, match="the scheduler is gone"):
+            dask.finished(lambda: False)
 
 
 def test_stop_reaches_dask(store, tmp_path, monkeypatch, dask):

@@ -16,7 +16,6 @@ from lab.words import number, percent
 from .experiment import limits, ways_trained
 
 _TINT = {"SGD": draw.SOURCE, "GD": draw.TARGET}
-_matrix = partial(draw.heatmap, signed=True, outline=False)
 
 
 def _over_eta(times: float) -> str:
@@ -183,7 +182,7 @@ def _diagram(result: xr.Dataset) -> Any:
         lines.append(draw.points(column, [row], color=draw.MUTED if late else draw.INK, size=2.0))
     words, side = f"  {way} did not interpolate  " if late else "", "right" if column[0] > len(etas) / 2 else "left"
     lines.append(draw.text(column, [row], words, color=draw.INK, side=side, up="bottom"))
-    return _matrix(
+    return draw.heatmap(
         np.clip(rho - 1, -0.2, 0.2),
         [str(size) for size in batch],
         [f"{eta:.{1 + (eta >= 0.1)}g}" for eta in etas],
@@ -191,6 +190,8 @@ def _diagram(result: xr.Dataset) -> Any:
         ylabel="batch size B",
         clabel="ρ - 1, cut at ± 0.2",
         clim=(-0.2, 0.2),
+        signed=True,
+        outline=False,
         marks=lines,
         equal=False,
     )
@@ -279,12 +280,14 @@ def _hessian(result: xr.Dataset) -> Any:
     marks.append(draw.text([-0.5], [top + 0.08 * len(matrix)], told, up="bottom"))
     whole = result.attrs["cells"] == "entries"
     side = "parameter" if whole else "block of parameters"
-    return _matrix(
+    return draw.heatmap(
         matrix,
         xlabel=side,
         ylabel=side,
         clabel="entry" if whole else "mean entry",
         clim=(-largest, largest),
+        signed=True,
+        outline=False,
         marks=marks,
         room=(0.0, 0.16),
         height=440,
