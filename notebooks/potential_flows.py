@@ -15,8 +15,8 @@
 #
 # Song, Keller, Sebe and Welling, *Latent Traversals in Generative Models as Potential Flows*, ICML 2023.
 #
-# A latent point climbs a potential, $\dot z = \nabla u(z, t)$, and the image that a generator makes of it changes. Which
-# equation the potential keeps decides how points move, and what that costs.
+# A latent point moves along the gradient of a potential, $\dot z = \nabla u(z, t)$, and the output of a generator changes with
+# it. The equation that the potential solves determines the motion and its kinetic energy.
 
 # %%
 import lab
@@ -42,10 +42,10 @@ PotentialFlows = studies.PotentialFlows
 pictures = PotentialFlows.pictures
 
 # %% [markdown]
-# ## Residuals, and a trap
+# ## Residuals and the Laplacian
 #
-# Each equation has a residual, 0 where a potential keeps it. The Laplacian is the trace of the Hessian. Released code
-# differentiates the sum of the gradient instead, which gives the row sums of the Hessian: a vector, and another equation.
+# The residual of each equation is 0 if the potential solves it. The Laplacian is the trace of the Hessian. The released code
+# differentiates the sum of the gradient instead, which gives the row sums of the Hessian, a vector, and thus another equation.
 
 # %%
 A = jnp.array([[0.3, -0.5], [-0.5, 0.4]])
@@ -65,9 +65,9 @@ pd.Series(
 # %% [markdown]
 # ## One map, three energies
 #
-# Quadratic potentials of the three equations can take one Gaussian to another by the same Brenier map. Benamou and Brenier: no
-# flow between these laws has less kinetic energy than $W_2^2$, and Hamilton and Jacobi's has just that. POT agrees on the
-# distance.
+# Quadratic potentials of the three equations can take one Gaussian to another by the same Brenier map. By the Benamou-Brenier
+# theorem no flow between these distributions has a kinetic energy below $W_2^2$; the Hamilton-Jacobi flow attains it. POT
+# computes $W_2$.
 
 # %%
 start, goal = jnp.array([[1.0, 0.6], [0.6, 0.5]]), jnp.array([[0.4, -0.2], [-0.2, 1.2]])
@@ -89,8 +89,8 @@ distance = float(pot.gaussian.bures_wasserstein_distance(mean, shift, start, goa
 table.to_frame().assign(over_w2=table / distance)
 
 # %% [markdown]
-# Waves start from rest, $\nabla u(\cdot, 0) = 0$. Of a mere shift by m that makes $z_0 + m t^2$, with energy $4/3\,|m|^2$: a
-# third too much. Where points spread it is more, where they crowd it is less.
+# Waves start from rest, $\nabla u(\cdot, 0) = 0$. A shift by m is then $z_0 + m t^2$, with energy $4/3\,|m|^2$, a third above
+# the optimum. The excess is larger where points spread and smaller where they concentrate.
 
 # %%
 result = lab.run(PotentialFlows(potential="quadratic"))
@@ -100,10 +100,10 @@ pictures.energies(result)
 pictures.motion.strip(result, 3).cols(1)
 
 # %% [markdown]
-# ## Straight until lines meet
+# ## Straight lines are optimal until they cross
 #
-# From ripples, waves swing, heat melts, and free transport goes straight. That is optimal until the first lines meet; the
-# landscape of Hopf and Lax then has ridges, which points that go on straight leave.
+# From ripples, waves oscillate, the heat flow slows down, and points of the Hamilton-Jacobi flow move on straight lines. These
+# are optimal until they first cross. The Hopf-Lax solution then has ridges, whose gradient straight lines do not follow.
 
 # %%
 result = PotentialFlows(amplitude=2.0, time=2.0).run()
@@ -117,8 +117,8 @@ pd.Series({name: float(result[name]) for name in ("shock", "met", "ratio_wave", 
 # %% [markdown]
 # ## Unit steps of Euler
 #
-# The paper takes unit steps. Along straight lines one is enough; for waves and heat Euler errs at order 1, RK4 at order 4. And
-# back again: the same potential, with decreasing times.
+# The paper takes unit steps. One step is exact for straight lines; for waves and heat the error of Euler's method has order 1,
+# of RK4 order 4. With decreasing times the same potential leads back to the initial points.
 
 # %%
 points = jnp.asarray(np.random.default_rng(0).normal(size=(50, 2)))
@@ -135,10 +135,10 @@ back = paths.carry(pure, Climb(wave), there, jnp.linspace(1, 0, 21)).end
 float(jnp.abs(back - points).max())
 
 # %% [markdown]
-# ## Potentials that are trained
+# ## Trained potentials
 #
-# On any frozen generator, a function of a latent point in JAX: here spots, whose place and width are set by three numbers.
-# Three potentials are trained so that a classifier can tell from two images which of them led from one to the other.
+# Potentials can be trained on any frozen generator, a JAX function of a latent point. Here three numbers set position and width
+# of a spot. Three potentials are trained so that a classifier can predict from two images which potential connects them.
 
 # %%
 y, x = jnp.mgrid[-1:1:8j, -1:1:8j]
@@ -164,8 +164,8 @@ taught = potential_learning.train(
 pd.DataFrame({name: np.asarray(each).reshape(6, 50).mean(axis=1) for name, each in taught.trace.items()})
 
 # %% [markdown]
-# `studies.traversal_study` gives such a generator a page, commands and pictures. Four waves on an autoencoder of digits are
-# among the presets of `PotentialFlows`.
+# `studies.traversal_study` makes a study of such a generator, with page, commands and pictures. The preset `digits` of
+# `PotentialFlows` trains four waves on an autoencoder of digits.
 
 # %%
 Spots = studies.traversal_study("Spots", spots, 3, potentials=3, times=3, units=16, train_steps=100, shared=False)

@@ -80,7 +80,6 @@ INSIDE: set[str] = set()
 UNTYPED = {
     "flair",
     "immiscible-diffusion",
-    "potential-flows",
     "red-diff",
     "stochastic-interpolants",
 }

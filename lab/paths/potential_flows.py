@@ -206,10 +206,9 @@ def described(
         )
         truth = jnp.stack([made.potentials[row].flow(given.time)(way[0, row]) for row in range(3)])
         gap = jnp.where(jnp.asarray(given.sign) > 0, jnp.abs(way[-1, :3] - truth).max(), jnp.nan)
-        missed = bures(given.goal, given.goal_covariance, mean[3], covariance[3]).squared
     else:
         energy = (velocities[:, :, :n] ** 2).sum(axis=3).mean(axis=2)
-        w2, gap, missed = jnp.zeros(len(FLOWS), way.dtype), jnp.nan, jnp.nan
+        w2, gap = jnp.zeros(len(FLOWS), way.dtype), jnp.nan
     total = jnp.asarray(given.time) ** 2 * _simpson(energy)
     every = STEPS // (FRAMES - 1)
     # where lines have met, there is no density of Hamilton and Jacobi's flow
@@ -230,11 +229,9 @@ def described(
         "log_density": (jnp.where(met, jnp.nan, density[:, :, :n].mean(axis=2)) + blank[None])[::every].T,
         "gap": gap,
         "ends_apart": jnp.abs(way[-1, :3] - way[-1, 2][None]).max(),
-        "missed": missed,
         "shock": made.shock,
         "met": made.met,
         "step_error": errors + blank[None, None],
-        "displacement": jnp.sqrt(((way[-1, :, :n] - way[0, :, :n]) ** 2).sum(axis=2)).mean(axis=1) + blank,
     }
     return output, jnp.stack([way[0, :, :n], way[-1, :, :n]], axis=1)
 

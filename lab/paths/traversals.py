@@ -95,7 +95,7 @@ def _starts(key: PRNGKeyArray, count: int, d: int, own: int, dtype: Any) -> Floa
 def _seen(
     model: Model, decoder: Any, way: Float[Array, "times k n d"], key: PRNGKeyArray
 ) -> tuple[dict[str, Any], Array, Array, Array]:
-    """Ways on their plane, images, heights, confusion, energies; clouds to compare; pairs to tell apart, and their labels."""
+    """Traversals on their plane, images, heights and energies; clouds to compare; pairs to classify, and their labels."""
     count, d = way.shape[1], way.shape[3]
     shared, own = way[:, :, :STARTS], way[:, :, STARTS:]
     moved = shared[-1] - shared[0]
@@ -108,10 +108,7 @@ def _seen(
         "landscape": _heights(model, plane, way.shape[0]),
         "landscape_at": plane.limit,
         "energy_of": (way.shape[0] - 1) * (jnp.diff(shared, axis=0) ** 2).sum(axis=3).mean(axis=2).sum(axis=0),
-        "displacement_of": jnp.sqrt((moved**2).sum(axis=2)).mean(axis=1),
-        "alike": _alike(moved),
         "c": model.c,
-        "confusion": _confusion(model, decoder, shared, key),
     }
     unit = moved.mean(axis=1)
     unit /= jnp.maximum(jnp.sqrt((unit**2).sum(axis=1, keepdims=True)), 1e-12)
@@ -154,23 +151,6 @@ def _heights(model: Model, plane: Plane, times: int) -> Float[Array, "k times gr
     seen = jax.vmap(lambda u: jax.vmap(lambda t: jax.vmap(lambda z: u(z, t))(points))(at))(few)
     made = seen.reshape(*seen.shape[:2], GRID, GRID)
     return steady(made, jnp.maximum(jnp.abs(made).max(), 1e-6) / SHADES)
-
-
-def _alike(moved: Float[Array, "k n d"]) -> Float[Array, "k k"]:
-    """The mean cosine between where two potentials take the same point: 1 where one repeats the other."""
-    unit = moved / jnp.maximum(jnp.sqrt((moved**2).sum(axis=2, keepdims=True)), 1e-12)
-    return jnp.einsum("and,bnd->ab", unit, unit) / moved.shape[1]
-
-
-def _confusion(model: Model, decoder: Any, shared: Array, key: PRNGKeyArray) -> Float[Array, "k k"]:
-    """What share of the pairs of each potential the classifier of the training takes for each; rows sum to 1."""
-    count, n = shared.shape[1:3]
-    if model.classifier is None:
-        return jnp.ones((count, count), shared.dtype)
-    t = random.randint(key, (n,), 0, shared.shape[0] - 2)
-    pair = [jnp.moveaxis(shared[t + step, :, jnp.arange(n)], 1, 0) for step in (1, 2)]
-    scores = jax.vmap(jax.vmap(model.classifier))(jnp.concatenate([_decoded(decoder, z) for z in pair], axis=-1))
-    return jax.nn.one_hot(scores.argmax(axis=2), count, dtype=shared.dtype).mean(axis=1)
 
 
 @jit

@@ -95,7 +95,7 @@ _OWN = {
     "map_study": "ot.own_map",
     "model_study": "stability.own_model",
     "path_study": "paths.own_path",
-    "traversal_study": "paths.potential_flows.own",
+    "traversal_study": "paths.own_generator",
 }
 """What makes a study of one's own field, path, model, ... : by name, where it stands."""
 

@@ -39,7 +39,6 @@ def test_variables_have_the_names_of_the_paper_sheet(trained):
     assert trained.path.dims == ("k", "start", "step", "entry")
     assert trained.images.shape == (3, 3, 4, 2, 2)
     assert trained.sizes["train_step"] == 30
-    assert "vae_loss" not in trained
 
 
 @pytest.mark.slow
@@ -48,8 +47,6 @@ def test_what_is_told_of_a_training_is_consistent(trained):
     energy = 3 * (step**2).sum(axis=3).mean(axis=1).sum(axis=1)  # of the starts that are shown
     np.testing.assert_allclose(trained.energy_of, energy, rtol=0.6)
     assert (trained.energy_of.values >= (1 - 1e-5) * trained.w2_of.values).all()
-    np.testing.assert_allclose(trained.confusion.sum("guess"), 1, rtol=1e-6)
-    np.testing.assert_allclose(np.diag(trained.alike), 1, atol=1e-5)
     np.testing.assert_allclose(trained.accuracy, trained.curve_accuracy.mean(), rtol=1e-5)
     assert (np.diff(trained.vp_length) > 0).all()
     np.testing.assert_allclose(
@@ -58,7 +55,7 @@ def test_what_is_told_of_a_training_is_consistent(trained):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", "climbing images ways losses confusion alike vp kinetic".split())
+@pytest.mark.parametrize("name", ["climbing", "images", "vp"])
 def test_pictures_of_a_training_are_drawn(trained, name):
     picture = PotentialFlows.pictures[name]
     assert picture.applies(trained) == ""

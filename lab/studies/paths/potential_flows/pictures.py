@@ -1,17 +1,26 @@
-"""The pictures of potential flows."""
+"""Pictures of potential flows, each with its caption and finding."""
 
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from lab.datasets import Data
 from lab.paths.potential_flows import FLOWS
 from lab.studies import draw
-from lab.studies.contract import Picture, Pictures, sweeping
+from lab.studies.contract import Comparison, Picture, Pictures, Study, sweeping
+from lab.words import number, percent
 
-from .presets import swept
+from .claims import DIGITS
+
+RATIO = Comparison(
+    "ratio",
+    "energy relative to W₂²",
+    {"ratio_wave": "the wave equation", "ratio_heat": "the heat equation", "ratio_hj": "the Hamilton-Jacobi equation"},
+)
 
 _LINES = 40
+_COLUMNS = ("accuracy", "vp_short", "residual", "ic", "jvp", "displacement", "efficiency")
 
 
 def _tints() -> dict[str, str]:
@@ -19,214 +28,241 @@ def _tints() -> dict[str, str]:
     return dict(zip(FLOWS, (series[0], series[1], series[2], series[3], draw.MUTED), strict=True))
 
 
-def there(result: xr.Dataset) -> list[str]:
+def _present(result: xr.Dataset) -> list[str]:
     return [str(name) for name in result.flow.values if np.isfinite(result.total.sel(flow=name))]
 
 
-# ---- the plane -----------------------------------------------------------------------------------------------------
-
-
 def _motion(result: xr.Dataset, at: int) -> Any:
-    """Points on the landscapes that they climb, each scaled to its highest place over all times."""
-    names = there(result)
+    """Points on their potentials; each potential is scaled to its maximum over all times."""
+    names = _present(result)
     wide, tall = ((float(side[0]), float(side[-1])) for side in (result.gx.values, result.gy.values))
     time = float(sweeping.parameters(result)["time"])
     heights = {name: result.height.sel(flow=name).values for name in names}
-    middle = {name: each - np.mean(each, axis=(1, 2), keepdims=True) for name, each in heights.items()}
+    centered = {name: each - np.mean(each, axis=(1, 2), keepdims=True) for name, each in heights.items()}
     return draw.film(
-        {name: result.paths.sel(flow=name).values for name in names}, at, limits=(wide, tall), tails=_LINES, age=12,
-        heights=middle if "gap" in result else heights, colors=dict.fromkeys(names, draw.INK),
-        note=f"t = {time * float(result.t[at]):.2f}; orange: high, blue: low", size=0.22, columns=2, height=420,
-    )
-
-
-def _bars(names: list[str], energy: Any, w2: Any, tints: list[str], xlabel: str) -> Any:
-    """Energies, the least that their ends allow, and how often one holds the other."""
-    at, top, few = np.arange(len(names), dtype=float), 1.25 * float(np.max(energy)), len(names) <= 8
-    return draw.plot(
-        *(draw.bars(at[i : i + 1], energy[i : i + 1], color=tint, width=0.6) for i, tint in enumerate(tints)),
-        draw.segments(at - 0.38, w2, at + 0.38, w2, color=draw.INK, width=1.4),
-        draw.text(at, energy + 0.04 * top, [f"{r:.3f}×" if few else "" for r in energy / w2], color=draw.INK, side="center"),
-        xlabel=xlabel, ylabel="kinetic energy", ylim=(0, top), xlim=(-0.6, len(names) - 0.4),
-        xticks=[(float(i), name) for i, name in zip(at, names, strict=True)][:: max(1, len(names) // 8)], height=340,
-        note="line across: W₂² of its own ends; ×: energy over it",
+        {name: result.paths.sel(flow=name).values for name in names},
+        at,
+        limits=(wide, tall),
+        tails=_LINES,
+        age=12,
+        heights=centered if "gap" in result else heights,
+        colors=dict.fromkeys(names, draw.INK),
+        note=f"t = {time * float(result.t[at]):.2f}; orange: high, blue: low",
+        size=0.22,
+        columns=2,
+        height=420,
     )
 
 
 def _energies(result: xr.Dataset) -> Any:
-    names = there(result)
+    names = _present(result)
     energy, w2 = (result[what].sel(flow=names).values for what in ("total", "w2"))
-    return _bars(names, energy, w2, [_tints()[name] for name in names], "flow")
+    at, top = np.arange(len(names), dtype=float), 1.25 * float(np.max(energy))
+    tints = [_tints()[name] for name in names]
+    return draw.plot(
+        *(draw.bars(at[i : i + 1], energy[i : i + 1], color=tint, width=0.6) for i, tint in enumerate(tints)),
+        draw.segments(at - 0.38, w2, at + 0.38, w2, color=draw.INK, width=1.4),
+        draw.text(at, energy + 0.04 * top, [f"{r:.3f}×" for r in energy / w2], color=draw.INK, side="center"),
+        xlabel="flow",
+        ylabel="kinetic energy",
+        ylim=(0, top),
+        xlim=(-0.6, len(names) - 0.4),
+        xticks=[(float(i), name) for i, name in zip(at, names, strict=True)],
+        height=340,
+        note="line: W₂² of the flow's own endpoints; ×: energy / W₂²",
+    )
 
 
-def _by_time(result: xr.Dataset, name: str, **axes: Any) -> Any:
-    last = float(result.shock) / float(sweeping.parameters(result)["time"])  # then lines meet, and densities have no end
-    seen = {flow: result.t <= last if (flow, name) == ("Hamilton-Jacobi", "log_density") else result.t >= 0 for flow in FLOWS}
+def _speed(result: xr.Dataset) -> Any:
     lines = [
-        draw.curve(result.t.values, result[name].sel(flow=flow).where(seen[flow]).values, flow, color=_tints()[flow])
-        for flow in there(result)
+        draw.curve(result.t.values, result.energy.sel(flow=flow).values, flow, color=_tints()[flow])
+        for flow in _present(result)
     ]
-    return draw.plot(*lines, xlabel="time t / T", ylabel=draw.label(result[name]), **axes)
+    return draw.plot(*lines, xlabel="time t / T", ylabel=draw.label(result.energy), ylim=(0, None))
 
 
-def _steps(result: xr.Dataset) -> Any:
-    layers, counts = [], result["count"].values
-    for solver in result.solver.values:
-        for flow in ("wave", "heat"):
-            error = result.step_error.sel(solver=solver, flow=flow).values
-            layers.append(draw.curve(counts, error, f"{solver}, {flow}", color=_tints()[flow], markers=True,
-                                     dash=solver == "euler"))
-    low = 0.3 * float(result.step_error.sel(flow=["wave", "heat"]).min())
-    return draw.plot(*layers, logx=True, logy=True, xlabel="steps from 0 to T", ylabel="error of the end",
-                     ylim=(low, 8 * float(result.step_error.max())), xticks=list(counts), height=360,
-                     note="" if sweeping.parameters(result)["downhill"] else "Hamilton-Jacobi: exact in one step")
-
-
-def _along(result: xr.Dataset, name: str, along: str, **axes: Any) -> Any:
-    lines = {flow: result[name].sel(flow=flow) for flow in FLOWS if np.isfinite(result[name].sel(flow=flow)).any()}
-    return draw.over(result[along], lines, colors=_tints(), **axes)
+def _speed_finds(result: xr.Dataset) -> str:
+    """Initial and final mean squared velocity of the three equations."""
+    told = []
+    for flow in (name for name in FLOWS[:3] if name in _present(result)):
+        first, last = (float(result.energy.sel(flow=flow)[at]) for at in (0, -1))
+        constant = abs(last - first) <= 0.01 * max(first, last)
+        told.append(f"{flow} {number(first, 2)}" + (" throughout" if constant else f" to {number(last, 2)}"))
+    return f"From t = 0 to T: {', '.join(told)}" if told else "No point moves"
 
 
 def _shock(result: xr.Dataset) -> Any:
     first = float(result.shock.values.flat[0])
     inside = sweeping.parameters(result)["potential"] == "ripples" and first < float(result.time.max())
-    near = result.assign(ratio=result.ratio.where(result.ratio < 10))  # waves come back, and W2 is nothing then
-    return _along(near, "ratio", "time", ylabel="energy / W₂²", ylim=(0.95, None), here=first if inside else None, height=340)
+    ratio = result.ratio.where(result.ratio < 10)  # waves return to their initial points, where W₂ is 0
+    lines = {flow: ratio.sel(flow=flow) for flow in FLOWS if np.isfinite(ratio.sel(flow=flow)).any()}
+    return draw.over(
+        result.time,
+        lines,
+        colors=_tints(),
+        ylabel="energy / W₂²",
+        ylim=(0.95, None),
+        here=first if inside else None,
+        height=340,
+    )
 
 
-# ---- what was trained ------------------------------------------------------------------------------------------------
+def _shock_finds(result: xr.Dataset) -> str:
+    at = int(np.argmax(result.time.values))
+    ratio, crossing = float(result.ratio.sel(flow="Hamilton-Jacobi")[at]), float(result.shock[at])
+    time = float(result.time[at])
+    cost = f"{number(ratio, 4)} W₂²" if ratio < 10 else "more than 10 W₂²"
+    text = f"At T = {time:g} the Hamilton-Jacobi energy is {cost}"
+    if sweeping.parameters(result)["potential"] != "ripples":
+        return text
+    return f"{text}; lines first cross at {number(crossing, 3)}" if crossing < time else f"{text}; no lines cross"
 
 
 def _climbing(result: xr.Dataset, at: int) -> Any:
     names = [str(name) for name in result.kk.values][:4]
     side = float(result.lx.max())
-    heights = {name: result.landscape.sel(kk=name).values for name in names}
     return draw.film(
-        {name: result.ways.sel(k=name).transpose("step", "start", "axis").values for name in names}, at, heights=heights,
-        limits=((-side, side), (-side, side)), tails=_LINES, age=at + 1, colors=dict.fromkeys(names, draw.INK),
-        note=f"step {at} of {result.sizes['step'] - 1}; the plane through 0 along which points move most", size=0.3,
-        columns=2, height=420,
+        {name: result.ways.sel(k=name).transpose("step", "start", "axis").values for name in names},
+        at,
+        heights={name: result.landscape.sel(kk=name).values for name in names},
+        limits=((-side, side), (-side, side)),
+        tails=_LINES,
+        age=at + 1,
+        colors=dict.fromkeys(names, draw.INK),
+        note=f"step {at} of {result.sizes['step'] - 1}; orange: high, blue: low",
+        size=0.3,
+        columns=2,
+        height=420,
     )
+
+
+def _climbing_finds(result: xr.Dataset) -> str:
+    ways = (
+        result.ways.sel(k=[str(name) for name in result.kk.values][:4]).transpose("k", "step", "start", "axis").values
+    )
+    length = np.linalg.norm(ways[:, -1] - ways[:, 0], axis=-1).mean(axis=1)
+    steps = result.sizes["step"] - 1
+    ends = " to ".join(dict.fromkeys(number(float(each), 2) for each in (length.min(), length.max())))
+    return f"Mean displacement in {steps} step{'s' if steps != 1 else ''}: {ends}, by potential"
 
 
 def _images(result: xr.Dataset) -> Any:
     tiles = 2 * result.images.isel(image=0).transpose("k", "step", "row", "column").values - 1
-    steps = [f"step {step}" if step else "start" for step in result.step.values]
+    steps = [f"step {step}" if step else "initial" for step in result.step.values]
     return draw.mosaic(tiles, [str(name) for name in result.k.values], steps)
 
 
-def _ways(result: xr.Dataset) -> Any:
-    """Ways of some points, and the one direction that would take them as far on average."""
-    ways = result.ways.transpose("k", "step", "start", "axis").values[:, :, :12]
-    mean = (ways[:, -1] - ways[:, 0]).mean(axis=1)
-    layers: list[Any] = []
-    for row, tint in enumerate(draw.colours(len(ways))):
-        way, start = ways[row], ways[row, 0]
-        layers.append(draw.segments(*start.T, *(start + mean[row]).T, color=draw.MUTED, width=0.5))
-        layers.append(draw.segments(*way[:-1].reshape(-1, 2).T, *way[1:].reshape(-1, 2).T, color=tint, width=1.0))
-        layers.append(draw.points(*way[-1].T, color=tint, size=0.4))
-    return draw.plot(*layers, xlabel="first axis", ylabel="second axis", equal=True, height=400,
-                     note="colours: potentials; grey: one direction for all")
-
-
-def _losses(result: xr.Dataset) -> Any:
-    pde = sweeping.parameters(result)["pde"]
-    names = {"cross-entropy": "ce", "J": "jvp"} | ({} if pde == "none" else {"residual²": "residual"})
-    names |= {"velocity at 0": "ic"} if pde == "wave" else {}
-    lines = [
-        draw.curve(result.train_step, np.maximum(result[f"curve_{name}"].values, 1e-5), title, color=tint)
-        for (title, name), tint in zip(names.items(), draw.colours(len(names)), strict=True)
-    ]
-    return draw.plot(*lines, logy=True, xlabel="training step", ylabel="term of the loss", height=340)
-
-
-def _matrix(result: xr.Dataset, name: str, other: str, clabel: str, signed: bool = False) -> Any:
-    values, names = result[name].values, list(result.k.values)
-    (at, across), marks = (each.ravel() for each in np.indices(values.shape)), []
-    said = [f"{v:.2f}" if len(names) <= 8 else "" for v in values.ravel()]
-    for dark, color in ((False, draw.INK), (True, "#ffffff")):
-        here = (np.abs(values.ravel()) > 0.55) == dark
-        marks.append(draw.text(np.where(here, across, np.nan), at, said, color=color, side="center"))
-    return draw.heatmap(values, names, names, xlabel=other, ylabel="potential", clabel=clabel, signed=signed, outline=False,
-                        clim=(-1.0, 1.0) if signed else (0.0, 1.0), marks=marks)
+def _images_finds(result: xr.Dataset) -> str:
+    shown = result.images.isel(image=0).transpose("k", "step", "row", "column").values
+    change = np.abs(shown[:, -1] - shown[:, 0]).mean(axis=(1, 2))
+    ends = (int(change.argmin()), int(change.argmax()))
+    told = dict.fromkeys(f"{number(change[at], 2)} ({result.k.values[at]})" for at in ends)
+    return f"Mean change per pixel by potential: {' to '.join(told)}"
 
 
 def _vp(result: xr.Dataset) -> Any:
-    at, tints = result.vp_length.values, dict(zip(result.way.values, (draw.SOURCE, draw.GOOD, draw.TARGET), strict=True))
+    at, tints = result.vp_length.values, (draw.SOURCE, draw.GOOD, draw.TARGET)
     layers: list[Any] = []
-    for name in result.way.values:
+    for name, tint in zip(result.way.values, tints, strict=True):
         score, error = result.vp.sel(way=name).values, 2 * result.vp_error.sel(way=name).values
-        layers.append(draw.band(at, score - error, score + error, color=tints[name]))
-        layers.append(draw.curve(at, score, str(name), color=tints[name], markers=True))
+        layers.append(draw.band(at, score - error, score + error, color=tint))
+        layers.append(draw.curve(at, score, str(name), color=tint, markers=True))
     layers.append(draw.hline(1 / result.sizes["k"], "chance"))
     return draw.plot(*layers, xlabel="mean |Δz|", ylabel="VP score", ylim=(0, 1.03), height=340)
 
 
-def _kinetic(result: xr.Dataset) -> Any:
-    names = [str(name) for name in result.k.values]
-    return _bars(names, result.energy_of.values, result.w2_of.values, draw.colours(len(names)), "potential")
+def _vp_finds(result: xr.Dataset) -> str:
+    at = [int(np.argmin(result.vp_length.values)), int(np.argmax(result.vp_length.values))]
+    scores = [", ".join(percent(float(result.vp[way, i])) for i in dict.fromkeys(at)) for way in (0, -1)]
+    lengths = ", ".join(number(float(result.vp_length[i]), 2) for i in dict.fromkeys(at))
+    return f"VP score at |Δz| = {lengths}: {scores[0]} for potentials, {scores[1]} for random directions"
 
 
 def _equations(result: xr.Dataset) -> Any:
     result = result.squeeze()
-    names = {"told apart": "accuracy", "VP, one step": "vp_short", "residual²": "residual", "E|∇u(z,0)|²": "ic", "J": "jvp",
-             "mean |Δz|": "displacement", "energy / W₂²": "efficiency"}
-    columns = {title: [float(v) for v in np.round(result[name].values, 4)] for title, name in names.items()}
+    columns = {draw.label(result[name]): [float(v) for v in np.round(result[name].values, 4)] for name in _COLUMNS}
     return draw.table({"equation": [str(name) for name in result.pde.values]} | columns)
 
 
-def _measures(result: xr.Dataset, along: str) -> Any:
-    result = result.squeeze()
-    return draw.over(result[along], {"told apart": result.accuracy, "VP, one step": result.vp_short}, ylabel="share", ylim=(0,
-                                                                                                                            1.03))
+def _equations_finds(result: xr.Dataset) -> str:
+    change = zip(result.pde.values, np.atleast_1d(result.jvp.squeeze().values), strict=True)
+    return "Change of the output J: " + ", ".join(f"{name} {number(float(value), 2)}" for name, value in change)
 
 
-_HERE: dict[str, Any] = {"when": {"train_steps": (500, 1000, 2000, 4000, 6000)}, "why": "too few steps, or none, were trained"}
-_FEW = ("accuracy", "vp_short")
+def _by_equation(study: Study, data: Data) -> dict[str, Any]:
+    """One training for each equation: of the present setting, or of digits if it trains nothing."""
+    digits = {} if study.values()["train_steps"] else {name: (value,) for name, value in DIGITS.items()}
+    return {"pde": ("wave", "heat", "hamilton-jacobi", "none")} | digits
+
 
 PICTURES = Pictures(
-    Picture("motion", "Climbing", "Each panel: a potential as a map of heights, and points that climb it. The same points, "
-            "another equation; each map on its own scale. Play it.", _motion, plays="t"),
-    Picture("energies", "What it costs", "Bars: kinetic energy of each flow; the line across is W₂² between its own ends, "
-            "below which no flow with these ends can come. Above a bar: how many times that it is.", _energies),
-    Picture("speed", "Who moves when", "Mean squared velocity over time: waves start from rest, heat slows down, lines keep "
-            "their speed.", lambda result: _by_time(result, "energy", ylim=(0, None))),
-    Picture("trajectories", "The same points, each equation", "Ways from the same starts; blue: their ends.", lambda result:
-            draw.trajectories({name: result.paths.sel(flow=name).values for name in there(result)}, most=_LINES)),
-    Picture("density", "How points crowd", "Mean change of the log density along points, minus the integral of the Laplacian.",
-            lambda result: _by_time(result, "log_density")),
-    Picture("steps", "How many steps", "Error of the end in so many steps of Euler (the paper's) and of RK4, by flow.", _steps),
-    Picture("shock", "Until lines meet", "Energy over W₂² for longer and longer flows; dashed: where the first lines meet. "
-            "Up to there Hamilton and Jacobi's flow is optimal. Beyond 10 left out.", _shock, needs=("ratio", "shock"),
-            along={"time": (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)}),
-    Picture("speeds", "Faster waves", "How far points go by the speed c of the equation.",
-            lambda result: _along(result, "displacement_flow", "speed", ylabel="mean |z(T) - z(0)|", ylim=(0, None)),
-            needs=("displacement_flow",), along={"speed": (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)}),
-    Picture("climbing", "Trained potentials", "Heights of the first potentials on the plane of largest displacement, and "
-            "points on their way, step by step.", _climbing, needs=("landscape", "ways"), plays="step"),
-    Picture("images", "What they change", "Rows: potentials; columns: steps of one traversal from the same latent point.",
-            _images, needs=("images",)),
-    Picture("ways", "Ways of trained potentials", "On the two axes of largest displacement; gray: straight lines that "
-            "take all points in one direction.", _ways, needs=("ways",)),
-    Picture("losses", "Terms of the loss", "Each a mean over some steps; without an equation J has no bound.", _losses,
-            needs=("curve_ce",)),
-    Picture("confusion", "Which is taken for which", "Share of pairs of outputs, by the classifier that was trained with the "
-            "potentials.", lambda result: _matrix(result, "confusion", "taken for", "share"), needs=("confusion",)),
-    Picture("alike", "Which repeats which", "Mean cosine between where two potentials take the same point: 1 for a duplicate.",
-            lambda result: _matrix(result, "alike", "potential", "cosine", signed=True), needs=("alike",)),
-    Picture("vp", "VP score by length", "A fresh classifier names the way from two outputs. At equal length, straight lines in "
-            "random directions are the baseline.", _vp, needs=("vp",)),
-    Picture("kinetic", "Trained, and not optimal", "Kinetic energy of unit steps against W₂² between starts and ends.",
-            _kinetic,
-            needs=("energy_of", "w2_of")),
-    Picture("equations", "Equation by equation", "One training each, of digits where none is set; half a minute each.",
-            _equations,
-            needs=("accuracy", "vp_short", "residual", "ic", "jvp", "displacement", "efficiency"),
-            **swept("pde", "wave", "heat", "hamilton-jacobi", "none")),
-    Picture("weights", "Weight of the equation", "By λₚ; trained on digits where none is set; half a minute each.",
-            lambda result: _measures(result, "weight"), needs=_FEW, **swept("weight", 0.01, 0.1, 1.0, 10.0, 100.0)),
-    Picture("numbers", "How many potentials", "More of them are harder to tell apart; half a minute each.",
-            lambda result: _measures(result, "potentials"), needs=_FEW, along={"potentials": (2, 4, 8, 16)}, **_HERE),
-    Picture("longer", "How long a traversal", "Told apart, and VP of one step, by the number of steps.",
-            lambda result: _measures(result, "times"), needs=_FEW, along={"times": (2, 5, 10, 20)}, **_HERE),
+    Picture(
+        "motion",
+        "Points moving along ∇u",
+        "Each panel: a potential (orange: high, blue: low, each on its own scale) and points that follow its gradient. All "
+        "panels begin with the same points.",
+        _motion,
+        plays="t",
+    ),
+    Picture(
+        "energies",
+        "Kinetic energy",
+        "Bars: kinetic energy of each flow. Line: W₂² between the initial and final points of the same flow, a lower bound. "
+        "Number above a bar: energy / W₂².",
+        _energies,
+    ),
+    Picture(
+        "speed",
+        "Mean squared velocity over time",
+        "One line per equation. Waves start from rest, heat slows down, and Hamilton-Jacobi keeps its velocity.",
+        _speed,
+        finds=_speed_finds,
+    ),
+    Picture(
+        "shock",
+        "Energy by duration",
+        "Lines: energy / W₂² of flows of duration T; values above 10 are left out. Dashed: time at which straight lines first "
+        "cross. The Hamilton-Jacobi flow is optimal until then.",
+        _shock,
+        needs=("ratio", "shock"),
+        along={"time": (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)},
+        finds=_shock_finds,
+    ),
+    Picture(
+        "climbing",
+        "Trained potentials",
+        "Color: first potentials on the plane of largest displacement (orange: high, blue: low). Points: latent points after "
+        "each unit step, with their trajectories.",
+        _climbing,
+        needs=("landscape", "ways"),
+        plays="step",
+        finds=_climbing_finds,
+    ),
+    Picture(
+        "images",
+        "Change of the output",
+        "Rows: potentials. Columns: outputs of the generator after each step, from the same latent point.",
+        _images,
+        needs=("images",),
+        finds=_images_finds,
+    ),
+    Picture(
+        "vp",
+        "VP score by length",
+        "Lines: accuracy of a new classifier that predicts the traversal from two outputs, for the potentials and for straight "
+        "lines of equal length. Bands: two standard errors. Dashed: chance.",
+        _vp,
+        needs=("vp",),
+        finds=_vp_finds,
+    ),
+    Picture(
+        "equations",
+        "Results by equation",
+        "One training per row, on digits if no training is set; half a minute each. J: mean squared change of the output.",
+        _equations,
+        needs=_COLUMNS,
+        along=_by_equation,
+        where=lambda result: "" if "pde" in result.dims else "it shows a sweep over pde",
+        finds=_equations_finds,
+    ),
 )

@@ -1,4 +1,4 @@
-"""A user's own generator as a study: a function of a latent point in, potentials, images, scores and baselines out."""
+"""Studies of a user's own generator: potentials trained on it, images, scores and baselines."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,30 +13,32 @@ from lab.numerics import random
 from lab.paths import potential_learning
 from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
 
-from . import PotentialFlows
+from .potential_flows import PotentialFlows
 
-_ROWS = 500  # outputs that the study shows as its data
+_ROWS = 500  # outputs that are the data of the study
 
 
 def traversal_study(
     title: str, generator: Callable[[Any], Any], latent: int, *, about: str = "", slug: str = "", **defaults: Any
 ) -> type[PotentialFlows]:
-    r"""A study of a frozen generator: K potentials trained on it, what they change, whether they are told apart.
+    r"""Make a study of a frozen generator, on which K potentials are trained.
 
-    The study is known to every face of this process; in a file of one's own it serves ``lab serve my_generator.py`` and
-    ``lab run my_generator.py`` too.
+    All interfaces of this process list the study. For a study in a file: ``lab serve my_generator.py``.
 
     Args:
-        title: what headings say.
-        generator: from a latent point (d,), of which N(0, I) is the law, to real numbers of any shape, written in JAX; an
-            equinox module, or a plain function. A shape (height, width) is shown as images; values from 0 to 1 are drawn best.
+        title: of the page.
+        generator: JAX function or equinox module of a latent point (d,), distributed as N(0, I). The output is an array of any
+            shape; an output of shape (height, width) is drawn as an image with values from 0 to 1.
         latent: d, at least 2.
         about: three sentences for the page.
-        slug: its name on the command line; made of the title when omitted.
-        defaults: of parameters, ``train_steps=2000``, ``potentials=8``: what its page begins with.
+        slug: name on the command line; derived from the title by default.
+        defaults: initial values of parameters, such as ``train_steps=2000`` and ``potentials=8``.
+
+    Returns:
+        the class of the study.
 
     Raises:
-        ValueError: the generator fails, or gives what is not finite; the sentence says what was found.
+        ValueError: the generator raises an error, or its output is not finite.
 
     >>> import jax.numpy as jnp
     >>> from lab import studies
@@ -51,24 +53,33 @@ def traversal_study(
     points = random.normal(jax.random.key(0), (_ROWS, latent), jnp.float32)
     outputs = np.asarray(jax.vmap(generator)(points), float)
     made = make(
-        _OwnGenerator, title, slug, defaults | {"latent": latent, "data": f"{slug}-data"},
+        _OwnGenerator,
+        title,
+        slug,
+        defaults | {"latent": latent, "data": f"{slug}-data"},
         bounds={"latent": (latent, latent)},
         about=about
-        or f"{title}: potentials are trained on its latent space. Set the training steps. Look at what each changes.",
+        or f"{title}: potentials of its latent space. Set the training steps. Compare the changes of the output.",
         own=generator if isinstance(generator, eqx.Module) else staticmethod(generator),
         definition=definition_of(generator, outputs[:8]),
     )
     data = samples.from_arrays(f"{slug}-data", {"x": outputs.reshape(_ROWS, -1)})
     image = {"image": outputs.shape[1:]} if outputs.ndim == 3 else {}
     offer(
-        data.name, f"{title}: outputs", data.arrays, "Outputs of the generator.", beside={"axes": {**data.axes, **image}},
-        source="made by the user's generator", real=False, has=("x",),
+        data.name,
+        f"{title}: outputs",
+        data.arrays,
+        "Outputs of the generator.",
+        beside={"axes": {**data.axes, **image}},
+        source="made by the user's generator",
+        real=False,
+        has=("x",),
     )
     return made
 
 
 class _OwnGenerator(OwnStudy, PotentialFlows):
-    """Everything but the choice of a generator."""
+    """The study without the choice of a generator."""
 
     brings = "a generator"
     hidden = ("generator", "decoder_steps")
