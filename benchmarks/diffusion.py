@@ -13,9 +13,10 @@ import jax.numpy as jnp
 
 from benchmarks.report import Report, options, turns
 from lab import diffusion
-from lab.diffusion import comparison, flow_maps
+from lab.diffusion import flow_maps
 from lab.home import start
 from lab.numerics.mixtures import Mixture
+from lab.studies.diffusion import sampler_comparison
 
 LAW = Mixture(
     [0.3, 0.5, 0.2],
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     law, vp = diffusion.Exact(LAW), diffusion.noise("vp")
     x = diffusion.start(vp, jax.random.key(0), given.starts, 2)
     truth = flow_maps.solved(law, vp, x, vp.last, vp.first)
-    asked = int(comparison.errors(law, vp, x, truth, "log-snr").calls.sum())
+    asked = int(sampler_comparison.errors(law, vp, x, truth, "log-snr").calls.sum())
 
     @jax.jit
     def alone(x):
@@ -38,7 +39,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
 
     runs = {
         "exact flow by Dopri8": lambda: flow_maps.solved(law, vp, x, vp.last, vp.first, rtol=1e-8, atol=1e-8),
-        "lab": lambda: comparison.errors(law, vp, x, truth, "log-snr").error,
+        "lab": lambda: sampler_comparison.errors(law, vp, x, truth, "log-snr").error,
         "denoiser alone": lambda: alone(x),
     }
     times = {name: turns({name: run}, given.repeats)[name] for name, run in runs.items()}

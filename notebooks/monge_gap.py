@@ -33,8 +33,9 @@ import numpy as np
 import pandas as pd
 
 from lab import figures
-from lab.ot import bures, convex, maps, monge, monge_survey
+from lab.ot import bures, convex, maps, monge
 from lab.studies import MongeGap
+from lab.studies.ot import map_comparison
 
 pictures = MongeGap.pictures
 
@@ -127,7 +128,7 @@ pd.Series(
         "convex network": float(monge.unexplained(dual.forth(fresh), truth, variance)),
         "Gaussian": float(monge.unexplained(jax.vmap(affine)(fresh), truth, variance)),
         "entropic": float(
-            monge.unexplained(monge_survey.entropic(data["x0"][:300], data["x"][:300])(fresh), truth, variance)
+            monge.unexplained(map_comparison.entropic(data["x0"][:300], data["x"][:300])(fresh), truth, variance)
         ),
     },
     name="unexplained, %",

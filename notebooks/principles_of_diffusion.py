@@ -35,8 +35,9 @@ import numpy as np
 import pandas as pd
 
 from lab import diffusion, figures, paths
-from lab.diffusion import comparison, flow_maps, predictions
+from lab.diffusion import flow_maps, predictions
 from lab.numerics.mixtures import Mixture, gaussian
+from lab.studies.diffusion import sampler_comparison
 from lab.studies.diffusion.principles_of_diffusion import PrinciplesOfDiffusion
 
 hv.output(size=100)
@@ -73,8 +74,10 @@ pd.DataFrame(apart, index=list(kinds))
 # %%
 starts = jnp.asarray(np.random.default_rng(3).normal(size=(16, 2)))
 truth = flow_maps.solved(exact, vp, starts, vp.last, vp.first)
-found = comparison.errors(exact, vp, starts, truth, "log-snr")
-table = pd.DataFrame(np.asarray(found.error), index=list(comparison.COMPARED), columns=list(comparison.COUNTS))
+found = sampler_comparison.errors(exact, vp, starts, truth, "log-snr")
+table = pd.DataFrame(
+    np.asarray(found.error), index=list(sampler_comparison.COMPARED), columns=list(sampler_comparison.COUNTS)
+)
 table.assign(order=np.asarray(found.order))
 
 # %%
@@ -93,7 +96,7 @@ pictures.motion.strip(result, 3).cols(1)
 
 # %%
 ends = {}
-for name in comparison.SCHEDULES:
+for name in sampler_comparison.SCHEDULES:
     noise = diffusion.noise(name)
     times = noise.time(jnp.linspace(-3.0, 3.0, 9))
     levels = noise(times)
@@ -102,7 +105,7 @@ for name in comparison.SCHEDULES:
         ends[name, sampler] = np.asarray(run.end / levels.a[-1])
 pd.DataFrame(
     {
-        sampler: {name: abs(ends[name, sampler] - ends["vp", sampler]).max() for name in comparison.SCHEDULES}
+        sampler: {name: abs(ends[name, sampler] - ends["vp", sampler]).max() for name in sampler_comparison.SCHEDULES}
         for sampler in ("dpm++2m", "euler")
     }
 )

@@ -14,7 +14,7 @@ $$ x_t = a(t)\,x_0 + s(t)\,\varepsilon, \qquad D(x; a, s) = E[x_0 \mid x_t = x] 
 Beside what is named here: ``flow_maps`` (exact ones, identities, densities), ``predictions`` (guidance of Gaussians in closed
 form), ``shortest`` (a schedule for each frequency) with ``shortest_sampling`` and ``spectra``, ``few_steps`` (networks that
 learn the flow's map), ``conditional`` (denoisers given a measurement), ``boundary`` (which start to choose for all inputs),
-``tableau`` (your own sampler), ``expressway`` and ``modes`` (transport in place of most steps), ``comparison`` and ``survey``.
+``tableau`` (a sampler of your own), ``expressway`` and ``modes`` (transport instead of most steps).
 """
 
 from lab.diffusion.grids import by_change, grid

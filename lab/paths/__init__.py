@@ -14,11 +14,11 @@ What one names often is here. The rest, by concept:
 
 - couplings and their choice: ``couplings``, ``weighted``, ``rectified``, ``immiscible`` with ``immiscible_rules``,
   ``immiscible_denoisers`` and ``immiscible_learning``;
-- energy and cost of paths: ``separation``, ``separation_estimate``, ``kinetic``, ``kinetic_family``, ``bridge``, ``misfits``,
-  ``misfit_divergence``, ``interpolant_costs``;
+- energy and cost of paths: ``separation``, ``kinetic``, ``bridge``, ``misfits``, ``misfit_divergence``,
+  ``interpolant_costs``;
 - integrators: ``steps``, ``carry``, ``sampling``, ``likelihood``;
 - networks: ``network``, ``training``, ``interpolant_learning``;
-- to measure and compare: ``metrics``, ``comparison``, ``points``, ``chi_squared``, ``convert``.
+- to measure: ``metrics``, ``points``, ``chi_squared``, ``convert``.
 """
 
 from lab.parts import parts

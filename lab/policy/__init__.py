@@ -15,7 +15,7 @@ What one names often is here. The rest, by concept:
 - where one acts: ``environments``, ``mdp`` (finite processes, exactly), ``lqr`` (with closed forms);
 - who acts: ``policies``; episodes: ``rollouts``;
 - from episodes to gradients and curvature: ``estimators``, ``fisher``;
-- to climb: ``ascent``; what is looked at afterwards: ``looks``.
+- gradient ascent: ``ascent``.
 """
 
 from lab.parts import parts

@@ -12,7 +12,7 @@ What one names often is here. A function that has the name of its module is in i
 - meshes to try methods on: ``figures``; what is wrong with one: ``mesh``;
 - signatures of points: ``signatures``;
 - maps between surfaces, their losses and errors: ``functional_maps``;
-- learning: ``correspondence``, with the networks ``diffusion_net`` and ``own_net``; ``survey`` puts the parts together.
+- learning: ``correspondence``, with the networks ``diffusion_net`` and ``own_net``.
 """
 
 from lab.parts import parts

@@ -12,9 +12,8 @@ r"""Which minima SGD can hold, and the Hessian of anything.
 >>> stability.eigenpairs(operator, jax.random.key(0), 1).values.round(3)
 Array([0.667], dtype=float64)
 
-What one names often is here; the rest is in ``closed``, ``comparison`` (SGD against gradient descent, whose results are in
-``outcome`` and ``curvature``), ``gradients``, ``hessian``, ``initial``, ``lanczos``, ``models``, ``moments``, ``own``,
-``spectrum``, ``thresholds`` and ``training``.
+Frequently used names are here; the rest is in ``closed``, ``gradients``, ``hessian``, ``initial``, ``lanczos``, ``models``,
+``moments``, ``spectrum``, ``thresholds`` and ``training``.
 """
 
 from lab.parts import parts

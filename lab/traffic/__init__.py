@@ -9,9 +9,9 @@ $$ A_{ij} = e^{-|v_i - v_j| / s} \ \text{where}\ |v_i - v_j| < r, \qquad L = \ma
 >>> int((abs(found.values) < 1e-9).sum())  # one for each part of the graph
 2
 
-What one names often is here; the rest is in ``graphs``, ``spectra``, ``clusters`` (k-means in the spectral embedding),
+Frequently used names are here; the rest is in ``graphs``, ``spectra``, ``clusters`` (k-means in the spectral embedding),
 ``behaviour`` (labels by a rule), ``simulation`` (drivers of known kind), ``windows`` (past and future), ``forecasting`` and
-``streams`` (baselines and networks), ``metrics``, and ``survey``, which puts the parts together.
+``streams`` (baselines and networks) and ``metrics``.
 """
 
 from lab.parts import parts

@@ -13,8 +13,7 @@ What one names often is here. The rest, by concept:
 
 - two levels: ``problem``, with closed forms in ``quadratic``, ``regression`` (multinomial), ``denoising`` (of images);
 - to descend: ``maid``, ``rivals`` (HOAG), with ``descent`` (rules, results), ``lower`` (solves) and ``hypergradient``;
-- self-tuning networks: ``self_tuning``, ``networks``, ``responses``, ``ranges``, and ``ridge``, where all is known;
-- ``survey`` puts the parts together.
+- self-tuning networks: ``self_tuning``, ``responses``, ``ranges``, and ``ridge``, which has closed forms.
 """
 
 from lab.parts import parts

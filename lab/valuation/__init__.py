@@ -10,9 +10,9 @@ array([[1. , 0. ],
 >>> float(valuation.project(4000, 1000, 2000, 70.0, 75.0))  # linear in log N
 80.0
 
-What one names often is here; the rest is in ``designs`` (mixtures), ``draws`` (training sets of a mixture), ``distance``
-(to a validation set), ``fits`` (scores at one size), ``projection`` (to other sizes), ``selection`` (the best mixture),
-``logistic`` (regressions that are trained), and ``survey``, which puts the parts together.
+Frequently used names are here; the rest is in ``designs`` (mixtures), ``draws`` (training sets of a mixture), ``distance``
+(to a validation set), ``fits`` (scores at one size), ``projection`` (to other sizes), ``selection`` (the best mixture) and
+``logistic`` (trained regressions).
 """
 
 from lab.parts import parts

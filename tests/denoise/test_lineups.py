@@ -7,12 +7,12 @@ import pytest
 
 from lab import denoise
 from lab.denoise import Images
-from lab.denoise.comparison import COMPARISON, ERRORS, Comparison, ErrorTable
 from lab.denoise.images import pool
 from lab.denoise.lineup import LOCAL, METHODS, OPTIMAL, WIENER, Design, Lineup
 from lab.denoise.trial import trial
 from lab.numerics import Reason, pure
 from lab.numerics.statistics import mean_interval
+from lab.studies.denoise.denoiser_comparison import COMPARISON, ERRORS, Comparison, ErrorTable
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, size=(14, 1, 11, 13), dtype=np.uint8)

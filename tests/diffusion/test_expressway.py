@@ -11,12 +11,12 @@ import pytest
 
 from lab import diffusion
 from lab.diffusion import expressway, modes
-from lab.diffusion import expressway_inputs as inputs
-from lab.diffusion import expressway_survey as survey
 from lab.numerics import map_rows, pure
 from lab.numerics.mixtures import Mixture
 from lab.ot import semidiscrete
 from lab.paths import laws, metrics
+from lab.studies.diffusion import expressway_comparison
+from lab.studies.diffusion import expressway_inputs as inputs
 
 ANGLE = 2 * np.pi * np.arange(8) / 8
 RING = Mixture(np.full(8, 1 / 8), np.c_[np.cos(ANGLE), np.sin(ANGLE)], np.full(8, 0.06**2))
@@ -109,21 +109,31 @@ def test_memory_by_brute_force():
 
 def _surveyed(k: int, m: int, n: int, law=None, stored=None, iterations=600, **own):
     """All ways on the ring, or on a given law, with the settings of the sheet."""
-    law = survey.Law(EXACT, RING, modes.Posterior(RING, 0.08), RING, RING.weights) if law is None else law
+    law = (
+        expressway_comparison.Law(EXACT, RING, modes.Posterior(RING, 0.08), RING, RING.weights) if law is None else law
+    )
     stored = RING.sample(jax.random.key(5), m) if stored is None else stored
     d = stored.shape[1]
     draw, size, kept = semidiscrete.Gaussian(d), jnp.asarray(0.3), jnp.int32(k)
     last = own.pop("last", 3.0)
-    begun = survey.begin(law, stored, draw, jax.random.key(7), kept, 99, jnp.array([last, 0.01]), n)
+    begun = expressway_comparison.begin(law, stored, draw, jax.random.key(7), kept, 99, jnp.array([last, 0.01]), n)
     cells = semidiscrete.by_samples(
-        draw, begun.y, key=begun.keys[2], iterations=iterations, batch=2000, marks=survey.marks(iterations), tested=100
+        draw,
+        begun.y,
+        key=begun.keys[2],
+        iterations=iterations,
+        batch=2000,
+        marks=expressway_comparison.marks(iterations),
+        tested=100,
     )
-    made = survey.sampler("langevin", size)
-    ways = survey.carry(law, begun, cells.heights, draw, kept, made, size, jnp.asarray(jnp.inf), True, "none", False)
+    made = expressway_comparison.sampler("langevin", size)
+    ways = expressway_comparison.carry(
+        law, begun, cells.heights, draw, kept, made, size, jnp.asarray(jnp.inf), True, "none", False
+    )
     w2sq, _ = map_rows(pure, metrics.cloud_distance, ways.clouds)
     told = {"masses": cells.masses, "path": cells.path, "points": jnp.asarray(200_000)}
     seen = jnp.zeros(d), jnp.eye(d, 2), jnp.asarray(0.5), jnp.asarray(modes.radius_squared(d))
-    found = survey.look(law, begun, stored, ways, told, draw, kept, jnp.asarray(0.1), seen, w2sq)
+    found = expressway_comparison.look(law, begun, stored, ways, told, draw, kept, jnp.asarray(0.1), seen, w2sq)
     return {name: np.asarray(value) for name, value in found.items()}, ways
 
 
@@ -140,7 +150,7 @@ def test_the_table_of_the_sheet(k):
     assert found["empty"] == 0
     assert found["tv_floor"] == pytest.approx(0.018, abs=5e-4)
     assert found["tv"] < 1.4 * found["tv_floor"]
-    at = {name: i for i, name in enumerate(survey.WAYS)}
+    at = {name: i for i, name in enumerate(expressway_comparison.WAYS)}
     assert found["nfe"][at["DPM-OT"]] == found["nfe"][at["flow"]] == k + 1
     assert found["nfe"][at["full"]] == 5 * 99 + 1
     for name, (w2, off, near) in TABLE[k].items():
@@ -172,7 +182,7 @@ def test_digits_remember_with_the_exact_score():
     stored, held = jnp.asarray(x[order[:800]]), laws.Empirical(jnp.asarray(x[order[800:]]))
     smooth = modes.of_classes(x, label)
     classify = modes.classifier(x, label)
-    law = survey.Law(diffusion.Exact(laws.Empirical(stored)), held, classify, smooth, smooth.weights)
+    law = expressway_comparison.Law(diffusion.Exact(laws.Empirical(stored)), held, classify, smooth, smooth.weights)
     found, _ = _surveyed(5, 800, 300, law, stored, last=12.0)
     assert float(found["nn_to_target"][:5].max()) < 1e-3
     assert found["empty"] == 0
@@ -195,5 +205,7 @@ def test_how_many_balanced_cells_no_point_meets():
     empty = [200 - len(np.unique(rng.integers(0, 200, 400))) for _ in range(200)]
     mean = 200 * (1 - 1 / 200) ** 400
     assert abs(np.mean(empty) - mean) < 4 * np.std(empty) / np.sqrt(200)
-    assert np.mean(np.array(empty) <= survey.unmet(200, 400)) > 0.98
-    np.testing.assert_allclose(survey.floor(50, [500, 5000]), 0.4 * np.sqrt(50 / np.array([500, 5000])), rtol=0.03)
+    assert np.mean(np.array(empty) <= expressway_comparison.unmet(200, 400)) > 0.98
+    np.testing.assert_allclose(
+        expressway_comparison.floor(50, [500, 5000]), 0.4 * np.sqrt(50 / np.array([500, 5000])), rtol=0.03
+    )

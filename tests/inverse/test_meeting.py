@@ -10,9 +10,10 @@ from skimage.metrics import structural_similarity
 
 from lab import denoise, inverse
 from lab.denoise.images import Images, dense_spectrum
-from lab.inverse import beds, flair, meeting
-from lab.inverse.meeting import METHODS, REASONS, Strengths
+from lab.inverse import beds, flair
 from lab.numerics import pure
+from lab.studies.inverse import solver_comparison
+from lab.studies.inverse.solver_comparison import METHODS, REASONS, Strengths
 
 RANDOM = np.random.default_rng(5)
 SHAPE = (1, 7, 7)
@@ -32,7 +33,7 @@ def met(operator, prior=WIENER, known=True, noise=0.2):
     law = None
     if known:
         law = beds.gaussian_posterior(given, SPECTRUM) if known is True else beds.empirical_posterior(given, PIXELS)
-    return meeting.meet(given, prior, PIXELS, SPECTRUM, law, CLEAN)
+    return solver_comparison.meet(given, prior, PIXELS, SPECTRUM, law, CLEAN)
 
 
 @cache
@@ -42,13 +43,13 @@ def masked():
 
 def test_who_is_absent_and_why():
     bent = met(inverse.Clip(SHAPE, 2.0), known=False)
-    why = {name: meeting.absent(name, bent) for name in METHODS}
+    why = {name: solver_comparison.absent(name, bent) for name in METHODS}
     assert {name for name, number in why.items() if not number} == {"pseudo-inverse", "DPS", "RED-diff", "FLAIR"}
     assert REASONS[why["DDRM"]] == "needs a linear damage"
     assert "tomography" in REASONS[why["backprojection"]]
     assert "known" in REASONS[why["exact sample"]]
     stepped = met(inverse.Mask(MASK, SHAPE), denoise.Nearest(Images(PIXELS, SHAPE)))
-    there = [name for name in METHODS if not meeting.absent(name, stepped)]
+    there = [name for name in METHODS if not solver_comparison.absent(name, stepped)]
     assert set(METHODS) - set(there) == {"backprojection", "DPS", "PiGDM"}
 
 
@@ -56,7 +57,7 @@ def test_what_is_computed_at_once():
     h = np.eye(N)[np.asarray(MASK).ravel()]
     y = np.asarray(masked().problem.y).reshape(2, -1)[:, np.asarray(MASK).ravel()]
     for name, s in (("linear", S), ("Tikhonov", np.eye(N) * np.trace(S) / N)):
-        found = meeting.answers(name, masked(), 1, 3, Strengths(), KEY, pure)
+        found = solver_comparison.answers(name, masked(), 1, 3, Strengths(), KEY, pure)
         gain = s @ h.T @ np.linalg.inv(h @ s @ h.T + 0.04 * np.eye(len(h)))
         assert found.x.shape == (2, 1, N)
         np.testing.assert_allclose(found.x[:, 0], M + (y - h @ M) @ gain.T, atol=1e-9)
@@ -64,9 +65,9 @@ def test_what_is_computed_at_once():
 
 @pytest.mark.slow
 def test_plug_and_play_meets_the_posterior_mean_and_exact_samples_have_its_law():
-    found = meeting.answers("PnP-ADMM", masked(), 400, 1, Strengths(), KEY, pure)
+    found = solver_comparison.answers("PnP-ADMM", masked(), 400, 1, Strengths(), KEY, pure)
     np.testing.assert_allclose(found.x[:, 0], masked().known.mean, atol=1e-6)
-    drawn = np.asarray(meeting.answers("exact sample", masked(), 1, 4000, Strengths(), KEY, pure).x)
+    drawn = np.asarray(solver_comparison.answers("exact sample", masked(), 1, 4000, Strengths(), KEY, pure).x)
     hidden = ~np.asarray(MASK).ravel()
     h = np.eye(N)[~hidden]
     cut = S - S @ h.T @ np.linalg.solve(h @ S @ h.T + 0.04 * np.eye(len(h)), h @ S)
@@ -79,12 +80,12 @@ def test_plug_and_play_meets_the_posterior_mean_and_exact_samples_have_its_law()
 @pytest.mark.slow
 def test_exact_samples_of_the_training_images_are_drawn_by_their_weights():
     remembering = met(inverse.Mask(MASK, SHAPE), denoise.Optimal(Images(PIXELS, SHAPE)), "images", 1.5)
-    drawn = np.asarray(meeting.answers("exact sample", remembering, 1, 5000, Strengths(), KEY, pure).x)[0]
+    drawn = np.asarray(solver_comparison.answers("exact sample", remembering, 1, 5000, Strengths(), KEY, pure).x)[0]
     weights = np.asarray(remembering.known.weights[0])
     likely = int(weights.argmax())
     share = (np.abs(drawn - np.asarray(PIXELS[likely])).max(axis=1) == 0).mean()
     assert abs(share - weights[likely]) < 5 * np.sqrt(weights[likely] / 5000)
-    assert float(meeting.worth(drawn[None], CLEAN[:1], remembering).nearest[0]) < 1e-6
+    assert float(solver_comparison.worth(drawn[None], CLEAN[:1], remembering).nearest[0]) < 1e-6
 
 
 @pytest.mark.slow
@@ -94,10 +95,12 @@ def test_backprojection_of_images_on_a_black_ground():
     truth = np.where(rows**2 + (columns - 2) ** 2 < 25, 0.6, -1.0)[None]
     given = inverse.measure(inverse.radon((1, 21, 21), 40), jnp.asarray(truth)[None], 1e-3, KEY)
     pixels = jnp.asarray(RANDOM.normal(size=(20, 441)))
-    many = meeting.Meeting(
+    many = solver_comparison.Meeting(
         given, WIENER, pixels, SPECTRUM, jnp.zeros((1, 441)), None, masked().calibration, jnp.arange(40) * 4.5
     )
-    found = np.asarray(meeting.answers("backprojection", many, 1, 1, Strengths(), KEY, pure).x).reshape(21, 21)
+    found = np.asarray(solver_comparison.answers("backprojection", many, 1, 1, Strengths(), KEY, pure).x).reshape(
+        21, 21
+    )
     inside = rows**2 + columns**2 < 81
     assert np.sqrt(((found - truth[0])[inside] ** 2).mean()) < 0.2
     assert abs(found[8:13, 10:15].mean() - 0.6) < 0.05
@@ -105,7 +108,7 @@ def test_backprojection_of_images_on_a_black_ground():
 
 def test_what_answers_are_worth_written_out():
     x = np.asarray(CLEAN)[:, None] + RANDOM.normal(size=(2, 12, N)) * 0.3
-    found = meeting.worth(jnp.asarray(x), CLEAN, masked())
+    found = solver_comparison.worth(jnp.asarray(x), CLEAN, masked())
     clean, known, pixels = np.asarray(CLEAN), masked().known, np.asarray(PIXELS)
     single = 10 * np.log10(4 / ((x - clean[:, None]) ** 2).mean(axis=2)).mean(axis=1)
     np.testing.assert_allclose(found.psnr, single)
@@ -121,10 +124,10 @@ def test_what_answers_are_worth_written_out():
     np.testing.assert_allclose(found.spread, np.sqrt(x.var(axis=1, ddof=1).mean(axis=1)))
     low, high = np.quantile(x, [0.05, 0.95], axis=1)
     np.testing.assert_allclose(found.coverage, ((clean >= low) & (clean <= high)).mean(axis=1))
-    alone = meeting.worth(jnp.asarray(x[:, :1]), CLEAN, masked())
+    alone = solver_comparison.worth(jnp.asarray(x[:, :1]), CLEAN, masked())
     assert np.isnan(alone.spread).all()
     assert np.isnan(alone.coverage).all()
-    seen = meeting.look(jnp.asarray(x), jnp.int32(1), jnp.int32(30), 4)
+    seen = solver_comparison.look(jnp.asarray(x), jnp.int32(1), jnp.int32(30), 4)
     np.testing.assert_allclose(seen.pixel, x[1, :, 30])
     np.testing.assert_allclose(seen.deviation, x[1].std(axis=0, ddof=1))
     assert seen.some.shape == (4, N)
@@ -134,7 +137,7 @@ def test_strengths_reach_their_method():
     images = np.asarray(PIXELS).reshape(-1, 7, 7)
     down, right = np.zeros_like(images), np.zeros_like(images)
     down[:, :-1], right[:, :, :-1] = np.diff(images, axis=1), np.diff(images, axis=2)
-    made = meeting.solver("total variation", masked(), 5, Strengths(variation=2.0))
+    made = solver_comparison.solver("total variation", masked(), 5, Strengths(variation=2.0))
     assert float(made.lam) == pytest.approx(2 / np.hypot(down, right).mean())
     told = {
         "PnP-ADMM": ("sigma", 0.7),
@@ -145,10 +148,10 @@ def test_strengths_reach_their_method():
     }
     given = Strengths(plug=0.7, red=3.0, zeta=0.2, reddiff=0.4, rate=0.02, flair=0.6)
     for name, (field, value) in told.items():
-        method = meeting.solver(name, masked(), 9, given)
+        method = solver_comparison.solver(name, masked(), 9, given)
         assert getattr(method, field) == value
         assert method.steps == 9
-    assert meeting.solver("RED-diff", masked(), 9, given).rate == 0.02
+    assert solver_comparison.solver("RED-diff", masked(), 9, given).rate == 0.02
 
 
 def test_flair_asks_its_denoiser_also_after_few_training_images():

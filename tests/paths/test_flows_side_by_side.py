@@ -7,8 +7,8 @@ import ot as pot
 import pytest
 
 from lab.numerics import pure
-from lab.paths import potential_flows as flows
 from lab.paths import potentials
+from lab.studies.paths import flow_comparison as flows
 
 RNG = np.random.default_rng(3)
 START, GOAL = np.array([[0.8, 0.2], [0.2, 0.4]]), np.array([[1.2, -0.5], [-0.5, 0.9]])

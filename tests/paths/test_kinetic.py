@@ -9,13 +9,14 @@ import scipy.special
 
 from lab.numerics import Chunked, Reason
 from lab.numerics.mixtures import gaussian, standard
-from lab.paths import separation, separation_estimate
+from lab.paths import separation
 from lab.paths.fields import exact
 from lab.paths.kinetic import KineticOptimal, energy, energy_density
 from lab.paths.laws import Mixture, checkerboard
 from lab.paths.sampling import ode
 from lab.paths.schedules import VP, Brownian, Coefficients, Linear, Trigonometric
 from lab.paths.separation import Separation
+from lab.studies.paths import separation_estimate
 
 TWO = separation.of_two_points()
 CURVES = {

@@ -9,10 +9,11 @@ import pytest
 
 from lab import paths
 from lab.numerics import Chunked, NotConverged, Reason, pure
-from lab.paths import autoencoder, predictability, traversals
+from lab.paths import autoencoder, predictability
 from lab.paths import potential_learning as learning
 from lab.paths.potential_learning import Batch, Settings
 from lab.paths.potentials import Climb
+from lab.studies.paths import traversals
 
 KEY = jax.random.key(3)
 RNG = np.random.default_rng(5)

@@ -8,8 +8,9 @@ import pytest
 from lab import stability
 from lab.datasets import catalogue, load
 from lab.numerics import Reason, pure
-from lab.stability import comparison, initial, outcome
-from lab.stability.own import OwnModel
+from lab.stability import initial
+from lab.studies.stability import outcome, trajectories
+from lab.studies.stability.user_model import OwnModel
 
 
 @pytest.mark.slow
@@ -29,7 +30,7 @@ def test_training_sets_name_a_model():
 
 
 def test_a_plan_ends_with_a_record():
-    found = comparison.plan("diagonal", (8, 12), (8,), steps=405, rates=2)
+    found = trajectories.plan("diagonal", (8, 12), (8,), steps=405, rates=2)
     assert found.steps >= 405
     assert found.steps % found.every == 0
     assert found.records[-1] == found.steps
@@ -40,10 +41,10 @@ def test_a_plan_ends_with_a_record():
 @pytest.mark.slow
 def test_gradient_descent_alone_comes_to_rest():
     data = stability.sparse_regression(jax.random.key(0), 6, 10, 2, test=5)
-    planned = comparison.plan("diagonal", data.x.shape, data.y.shape, ways=("GD",), steps=400)
+    planned = trajectories.plan("diagonal", data.x.shape, data.y.shape, ways=("GD",), steps=400)
     model = initial.initial(jax.random.key(1), "diagonal", 1.0, (10,), ())
-    problem = comparison.prepare(jax.random.key(2), model, data, stability.Settings(0.1), jnp.asarray([0.1]), planned)
-    run = pure(comparison.TRAIN, problem, max_iterations=planned.steps // planned.every)
+    problem = trajectories.prepare(jax.random.key(2), model, data, stability.Settings(0.1), jnp.asarray([0.1]), planned)
+    run = pure(trajectories.TRAIN, problem, max_iterations=planned.steps // planned.every)
     assert int(run.reason) == Reason.CONVERGED
     found = outcome.records(problem, run.state)
     assert found.interpolated.tolist() == [[1.0]]

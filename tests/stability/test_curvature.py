@@ -1,6 +1,6 @@
 """Pictures of a Hessian."""
 
-from lab.stability import curvature
+from lab.studies.stability import curvature
 
 
 def test_cells_cover_the_parameters():

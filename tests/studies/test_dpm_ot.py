@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from lab.datasets import Data
-from lab.diffusion import expressway_survey as survey
 from lab.ot import semidiscrete
+from lab.studies.diffusion import expressway_comparison
 from lab.studies.diffusion.dpm_ot import DPMOT
 
 pytestmark = pytest.mark.slow
@@ -36,7 +36,7 @@ def test_cells_balance_along_their_film(small):
     apart = 0.5 * np.abs(small.cell_mass.values - 1 / 60).sum(axis=1)
     assert apart[0] > 0.3
     assert apart[-1] < 0.2 * apart[0]
-    np.testing.assert_array_equal(small.stage, survey.marks(150))
+    np.testing.assert_array_equal(small.stage, expressway_comparison.marks(150))
 
 
 def test_films_begin_at_noise_and_end_at_the_samples(small):
@@ -44,7 +44,7 @@ def test_films_begin_at_noise_and_end_at_the_samples(small):
         ends = small.samples.sel(way=film).values[:60]
         np.testing.assert_allclose(small.paths.sel(film=film).values[-1], ends, atol=1e-12)
     # DPM-OT: a straight jump, along which all frames are even
-    jump = small.paths.sel(film="DPM-OT").values[: int(survey.JUMP * survey.FRAMES)]
+    jump = small.paths.sel(film="DPM-OT").values[: int(expressway_comparison.JUMP * expressway_comparison.FRAMES)]
     np.testing.assert_allclose(np.diff(jump, axis=0)[1:], np.diff(jump, axis=0)[:-1], atol=1e-12)
 
 
@@ -74,7 +74,7 @@ def test_what_is_not_known_is_absent():
 def test_images_and_classes():
     run = DPMOT(data="digit-samples", score="points", **SMALL | {"m": 100}).run()
     assert run.images.shape == (4, 10, 8, 8)
-    assert list(run.kind.values) == list(survey.IMAGES)
+    assert list(run.kind.values) == list(expressway_comparison.IMAGES)
     # with the score of the stored digits a sample is one of them
     np.testing.assert_allclose(run.images[0], run.images[2], atol=1e-6)
     assert float(run.nn_express) < 1e-6

@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 
 from lab import denoise, inverse, studies
-from lab.inverse import meeting
-from lab.inverse.meeting import METHODS, SAMPLERS
 from lab.numerics import pure
-from lab.studies.inverse import imaging
+from lab.studies.inverse import imaging, solver_comparison
 from lab.studies.inverse.imaging import bed
 from lab.studies.inverse.inverse_problems import InverseProblems
+from lab.studies.inverse.solver_comparison import METHODS, SAMPLERS
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +133,9 @@ def test_a_denoiser_of_ones_own_has_no_known_posterior():
     assert "prior" not in Mine.parameters()
     made = bed(Mine.inputs(Mine().load()), Mine().given(), pure, Mine.own())
     assert made.known is None
-    met = meeting.meet(made.problem, made.prior, made.pixels, made.spectrum, None, made.clean)
-    assert meeting.absent("exact sample", met)
-    found = meeting.answers("PnP-ADMM", met, 30, 1, meeting.Strengths(), made.key, pure)
+    met = solver_comparison.meet(made.problem, made.prior, made.pixels, made.spectrum, None, made.clean)
+    assert solver_comparison.absent("exact sample", met)
+    found = solver_comparison.answers("PnP-ADMM", met, 30, 1, solver_comparison.Strengths(), made.key, pure)
     np.testing.assert_allclose(found.x[:, 0], made.start / 1.25, atol=1e-4)
 
 

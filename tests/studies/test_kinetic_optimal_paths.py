@@ -8,8 +8,8 @@ from scipy.stats import truncnorm
 
 from lab import datasets
 from lab.datasets import Data
-from lab.paths.kinetic_family import SCHEDULES
 from lab.studies.paths.kinetic_optimal_paths import KineticOptimalPaths
+from lab.studies.paths.schedule_family import SCHEDULES
 
 BOARD = KineticOptimalPaths(draws=500, particles=200)
 DIGITS = KineticOptimalPaths(data="digit-samples", n=40, draws=80, particles=200)

@@ -5,7 +5,7 @@ import pytest
 
 from lab import datasets
 from lab.studies import MaidBilevel
-from lab.tuning import survey
+from lab.studies.tuning import descents
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +19,7 @@ def run():
 
 def test_five_first_accuracies_are_one_curve_and_fixed_ones_fan_out(run):
     last, fall = run.run_last.values, float(run.loss_start - run.least)
-    assert list(run.run.values) == survey.names()
+    assert list(run.run.values) == descents.names()
     assert np.ptp(last[:5]) / fall == pytest.approx(float(run.agreement))
     assert np.ptp(last[:5]) < 1e-3 * fall
     assert np.ptp(last[5:10]) > 0.5 * fall

@@ -7,7 +7,7 @@ import pytest
 
 from lab import studies
 from lab.cli import main
-from lab.tuning import survey
+from lab.studies.tuning import descents
 
 pytestmark = pytest.mark.slow
 
@@ -89,7 +89,7 @@ def test_hyperparameters_losses_and_errors_are_those_of_the_closed_form(run):
 
 
 def test_all_rivals_run_and_every_picture_that_applies_is_drawn(made, run):
-    assert list(run.run.values) == survey.names()
+    assert list(run.run.values) == descents.names()
     assert list(run.which.values) == list(run.hyperparameter.values) == ["slant", "shift"]
     assert float(run.agreement) < 1e-5
     assert float(run.fixed_spread) > 0.05

@@ -10,11 +10,12 @@ from scipy.linalg import sqrtm
 from scipy.stats import norm
 
 from lab.datasets import Data, load
-from lab.inverse import mixture_flows, pmrf, pmrf_training, restoring
+from lab.inverse import mixture_flows, pmrf, restoring
 from lab.inverse.restoring import METHODS
 from lab.numerics import pure
 from lab.numerics.mixtures import Mixture
 from lab.studies import PMRF
+from lab.studies.inverse import pmrf_training
 from lab.studies.inverse.pmrf import experiment
 from lab.studies.inverse.pmrf.study import TASKS
 

@@ -6,7 +6,7 @@ import pytest
 
 from lab import ode, studies
 from lab.ode import fields
-from lab.ode import survey as surveys
+from lab.studies.ode import analysis
 from lab.studies.ode.regularized_ndes import RegularizedNDEs
 
 pytestmark = pytest.mark.slow
@@ -91,7 +91,7 @@ def test_too_many_steps_are_told():
         atol=study.tolerance,
         h0=study.h0,
         max_steps=8000,
-        controller=surveys.CONTROLLERS[study.controller],
+        controller=analysis.CONTROLLERS[study.controller],
     )
     assert int(steps.accepted) > 1000
     assert int(run.nfe) == int(steps.evaluations)

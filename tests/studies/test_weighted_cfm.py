@@ -14,9 +14,9 @@ from scipy.stats import norm
 from lab import paths
 from lab.datasets import Data
 from lab.paths import couplings, training
-from lab.paths.comparison import METHODS
 from lab.paths.network import Perceptron
 from lab.paths.weighted import gaussian_tilt
+from lab.studies.paths.coupling_comparison import METHODS
 from lab.studies.paths.weighted_cfm import WeightedCFM
 from lab.studies.paths.weighted_cfm.claims import TAU
 

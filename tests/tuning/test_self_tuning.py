@@ -13,7 +13,8 @@ from scipy.optimize import minimize_scalar
 
 from lab.numerics import pure
 from lab.numerics.differentiation import NotDifferentiableError
-from lab.tuning import networks, responses, ridge
+from lab.studies.tuning import tuned_networks
+from lab.tuning import responses, ridge
 from lab.tuning import self_tuning as stn
 from lab.tuning.ranges import Range, inverse_softplus, values
 
@@ -337,14 +338,15 @@ def test_what_no_training_can_be_made_of_is_refused(table, wrong, sentence):
 @pytest.fixture(scope="module")
 def samples():
     rows = [
-        networks.Rows(jnp.asarray(rng.normal(size=(n, 36))), jnp.asarray(rng.integers(0, 3, n))) for n in (20, 12, 12)
+        tuned_networks.Rows(jnp.asarray(rng.normal(size=(n, 36))), jnp.asarray(rng.integers(0, 3, n)))
+        for n in (20, 12, 12)
     ]
-    return networks.Samples(*rows)
+    return tuned_networks.Samples(*rows)
 
 
 @pytest.mark.slow
 def test_regularization_is_of_the_training_alone_and_responses_carry_whole_numbers(samples):
-    task = networks.ConvolutionalTask(samples, 3, 16, 8)
+    task = tuned_networks.ConvolutionalTask(samples, 3, 16, 8)
     model = task.start(KEY)
     lam = jnp.asarray([span.inverse(at) for span, at in zip(task.ranges, (0.3, 0.5, 2, 1), strict=True)])
 
@@ -376,7 +378,7 @@ def test_regularization_is_of_the_training_alone_and_responses_carry_whole_numbe
 def test_squares_are_cut_out_of_each_image_as_it_asks():
     image = jnp.ones((6, 1, 9, 8))
     length, count = jnp.array([0.0, 3, 3, 2, 5, 9]), jnp.array([3.0, 0, 1, 3, 1, 1])
-    holes = np.asarray(networks.cut_out(image, length, count, KEY))[:, 0] == 0
+    holes = np.asarray(tuned_networks.cut_out(image, length, count, KEY))[:, 0] == 0
     gone = holes.sum(axis=(1, 2))
     assert gone[0] == gone[1] == 0
     assert 0 < gone[2] <= 9
@@ -389,7 +391,7 @@ def test_squares_are_cut_out_of_each_image_as_it_asks():
 
 
 def test_each_image_is_scaled_by_a_number_of_its_own():
-    factor = np.asarray(networks.scaled(jnp.ones((4000, 1, 2, 2)), jnp.full(4000, 1.0), KEY))
+    factor = np.asarray(tuned_networks.scaled(jnp.ones((4000, 1, 2, 2)), jnp.full(4000, 1.0), KEY))
     assert (np.ptp(factor.reshape(4000, -1), axis=1) == 0).all()
     assert factor.min() >= 0.5
     assert factor.max() <= 2
@@ -398,14 +400,14 @@ def test_each_image_is_scaled_by_a_number_of_its_own():
 
 def test_dropout_has_the_rate_of_each_example_and_keeps_the_mean():
     rate = jnp.array([0.0, 0.3, 0.9])
-    found = np.asarray(networks._dropped(jnp.ones((3, 20_000)), rate, KEY))
+    found = np.asarray(tuned_networks._dropped(jnp.ones((3, 20_000)), rate, KEY))
     np.testing.assert_allclose((found == 0).mean(axis=1), [1e-3, 0.3, 0.9], atol=0.015)
     np.testing.assert_allclose(found.mean(axis=1), 1, atol=0.09)
 
 
 @pytest.mark.slow
 def test_a_perceptron_learns_with_a_decay_of_its_own(samples):
-    task = networks.PerceptronTask(samples, 3, 16, 8, decays=True)
+    task = tuned_networks.PerceptronTask(samples, 3, 16, 8, decays=True)
     model = task.start(KEY)
     lam = jnp.broadcast_to(jnp.array([-9.0, -9.0, -9.0, 1.0]), (8, 4))
     with_decay, without = (task.train(model, lam.at[:, 3].set(at), lam, KEY) for at in (1.0, -40.0))
@@ -416,4 +418,4 @@ def test_a_perceptron_learns_with_a_decay_of_its_own(samples):
 def test_samples_that_are_no_squares_have_no_convolutional_network(samples):
     flat = jax.tree.map(lambda leaf: leaf[:, :35] if leaf.ndim == 2 else leaf, samples)
     with pytest.raises(ValueError, match="needs square images, and these samples have 35 features"):
-        _ = networks.ConvolutionalTask(flat, 3, 16, 8).ranges
+        _ = tuned_networks.ConvolutionalTask(flat, 3, 16, 8).ranges

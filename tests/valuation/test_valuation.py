@@ -10,7 +10,8 @@ from scipy import optimize
 from scipy.special import logsumexp
 
 from lab.numerics import Chunked
-from lab.valuation import designs, distance, draws, fits, logistic, projection, selection, survey
+from lab.studies.valuation import pilots
+from lab.valuation import designs, distance, draws, fits, logistic, projection, selection
 
 RNG = np.random.default_rng(11)
 GRID = designs.simplex_grid(3, 10)
@@ -331,7 +332,7 @@ def test_a_share_of_nothing_stays_nothing_and_a_stop_keeps_the_best(selected):
 def test_sources_are_taken_apart_and_checked():
     x, labels = RNG.normal(size=(90, 4)), np.resize(np.arange(3), 90)
     source = np.resize(np.repeat(np.arange(-1, 3), 3), 90)
-    found = survey.sources(x, labels, source)
+    found = pilots.sources(x, labels, source)
     count = int((source >= 0).sum())
     assert found.x.shape == (count, 4)
     assert len(found.y) + len(found.x_test) == 90 - count
@@ -342,21 +343,21 @@ def test_sources_are_taken_apart_and_checked():
         apart(np.asarray(found.features)), apart(np.asarray(found.x)), atol=1e-9
     )  # turned, not bent
     with pytest.raises(ValueError, match="points have the source -1"):
-        survey.sources(x, labels, np.abs(source))
+        pilots.sources(x, labels, np.abs(source))
     with pytest.raises(ValueError, match="class 3 of the data set"):
-        survey.sources(x, np.where(source < 0, 3, labels), source)
+        pilots.sources(x, np.where(source < 0, 3, labels), source)
 
 
 @pytest.mark.slow
 def test_fits_of_parts_are_fits_of_their_mixtures():
     y = np.stack([60 - 8 * OT + RNG.normal(size=66), 70 - 7 * OT + RNG.normal(size=66)])
     key, sizes = jax.random.key(3), jnp.asarray([100.0, 200.0])
-    found = survey.fit_all(key, jnp.asarray(GRID), jnp.asarray(OT), jnp.asarray(y), sizes, 0.0)
-    parts = np.asarray(survey.splits(key, jnp.asarray(GRID)))
-    assert parts.shape == (3 + len(survey.COUNTS) * survey.REPEATS, 66)
+    found = pilots.fit_all(key, jnp.asarray(GRID), jnp.asarray(OT), jnp.asarray(y), sizes, 0.0)
+    parts = np.asarray(pilots.splits(key, jnp.asarray(GRID)))
+    assert parts.shape == (3 + len(pilots.COUNTS) * pilots.REPEATS, 66)
     assert parts[0].all()
     assert (parts[1] == (GRID[:, 1] < 0.45)).all()
-    assert parts[3:].sum(1).tolist() == np.repeat(survey.COUNTS, survey.REPEATS).tolist()
+    assert parts[3:].sum(1).tolist() == np.repeat(pilots.COUNTS, pilots.REPEATS).tolist()
     for split in (0, 1):
         for m, model in enumerate(fits.MODELS):
             one = fits.fit(GRID, OT, y[1], model, weights=parts[1 + split])

@@ -12,9 +12,9 @@ import xarray as xr
 
 from lab.datasets import Data
 from lab.ode import fields
-from lab.ode import survey as surveys
 from lab.precision import need_float64
 from lab.studies.contract import Pictures, Study
+from lab.studies.ode import analysis
 from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
 
 from .regularized_ndes import RegularizedNDEs
@@ -155,13 +155,13 @@ class _OwnField(OwnStudy):
     def compute(cls, inputs: Any, p: Any, loop: Any, warm: Any = None) -> dict[str, Any]:
         mu = jnp.asarray(p.mu if cls.takes else 0.0, float)
         numbers = (jnp.asarray(value, float) for value in (p.length, p.tolerance, p.h0))
-        found = surveys.survey(
+        found = analysis.survey(
             loop,
             fields.Own(_Together(cls.own, cls.takes), mu, True),
             inputs["y0"],
             *numbers,
             method=p.pair,
-            controller=surveys.CONTROLLERS[p.controller],
+            controller=analysis.CONTROLLERS[p.controller],
         )
         told = (
             found.told._asdict() | found.seen._asdict() | {"way": found.way, "spent": found.spent, "when": found.when}
@@ -174,7 +174,11 @@ class _OwnField(OwnStudy):
 
     @classmethod
     def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {"share": np.linspace(0, 1, surveys.FRAMES), "axis": ["y₁", "y₂"], "step": np.arange(surveys.MOST)}
+        return {
+            "share": np.linspace(0, 1, analysis.FRAMES),
+            "axis": ["y₁", "y₂"],
+            "step": np.arange(analysis.MOST),
+        }
 
     @classmethod
     def advice(cls, result: xr.Dataset) -> str:

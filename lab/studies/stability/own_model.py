@@ -11,8 +11,8 @@ from jaxtyping import Array
 from lab import datasets
 from lab.datasets import Data, training
 from lab.precision import need_float64
-from lab.stability.outcome import ALL
-from lab.stability.own import OwnModel, reals
+from lab.studies.stability.outcome import ALL
+from lab.studies.stability.user_model import OwnModel, reals
 from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
 
 from .sgd_stability import SGDStability

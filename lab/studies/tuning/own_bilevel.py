@@ -16,8 +16,9 @@ from lab.numerics.jit import jit
 from lab.precision import need_float64
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures, Result, Study
+from lab.studies.tuning import descents
 from lab.studies.vocabulary.own import OwnStudy, definition_of, make, name_of, offer
-from lab.tuning import descent, survey
+from lab.tuning import descent
 from lab.tuning.problem import Own, slope
 
 from .maid_bilevel import MaidBilevel
@@ -249,7 +250,7 @@ class _OwnBilevel(OwnStudy, MaidBilevel):
     @classmethod
     def compute(cls, inputs: Any, p: Any, loop: Loop, warm: Any = None) -> dict[str, Any]:
         found, looked, output, reason = learn(cls.own, inputs + p.start, p, loop)
-        output |= {"theta": found.path, "minimiser": looked.x.reshape(survey.FRAMES, -1)}
+        output |= {"theta": found.path, "minimiser": looked.x.reshape(descents.FRAMES, -1)}
         return output | {"reason": reason, "iterations": found.iterations}
 
     @classmethod
@@ -260,5 +261,5 @@ class _OwnBilevel(OwnStudy, MaidBilevel):
             "hyperparameter": list(cls.names),
         }
         if "run_last" in output:
-            found["run"] = survey.names()
+            found["run"] = descents.names()
         return found

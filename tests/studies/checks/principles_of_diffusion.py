@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from lab import diffusion
-from lab.diffusion import comparison, flow_maps
+from lab.diffusion import flow_maps
 from lab.numerics.mixtures import Mixture
 from lab.studies.contract import Claim, one_run
+from lab.studies.diffusion import sampler_comparison
 from lab.studies.diffusion.principles_of_diffusion.claims import EXACT, GUIDED, exact_errors, known
 from lab.studies.vocabulary import Measure, number, of
 
@@ -26,7 +27,7 @@ _NO_CLASS: dict[str, Any] = GUIDED | {"w": -1.0}
 
 
 def _entry(name: str, steps: int) -> Measure:
-    at = comparison.COMPARED.index(name), comparison.COUNTS.index(steps)
+    at = sampler_comparison.COMPARED.index(name), sampler_comparison.COUNTS.index(steps)
     return known(lambda: exact_errors().error[at])
 
 
@@ -34,7 +35,7 @@ def _ways_apart(sampler: str) -> float:
     """The largest difference between the ends of all schedules on the same log-SNRs."""
     law = diffusion.Exact(Mixture([0.4, 0.6], [[-2.0], [1.0]], [0.1, 0.3]))
     x, ends = jnp.asarray(np.random.default_rng(0).normal(size=(8, 1))), []
-    for name in comparison.SCHEDULES:
+    for name in sampler_comparison.SCHEDULES:
         noise = diffusion.noise(name)
         times = noise.time(jnp.linspace(-3.0, 3.0, 9))
         levels = noise(times)

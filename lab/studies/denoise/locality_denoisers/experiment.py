@@ -11,7 +11,6 @@ import xarray as xr
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from lab.denoise.comparison import COMPARISON, ERRORS, Compared, Comparison, Errors, ErrorTable
 from lab.denoise.images import pooling
 from lab.denoise.lineup import LOCAL, METHODS, NETWORKS, OPTIMAL, WIENER, Design, Lineup
 from lab.denoise.metrics import agreement, nearest_distance
@@ -24,6 +23,7 @@ from lab.numerics.jit import jit
 from lab.numerics.remembered import Remembered, anew
 from lab.store import weights
 from lab.studies.contract import Mood, Outputs, Run, out
+from lab.studies.denoise.denoiser_comparison import COMPARISON, ERRORS, Compared, Comparison, Errors, ErrorTable
 
 LEVELS = released(10)[:-1]
 FIELDS = (2, 4, 5, 6, 7, 8)

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from lab.diffusion import expressway_survey as survey
 from lab.numerics import Loop, first_failure, map_rows
 from lab.numerics.host import placed
 from lab.ot import semidiscrete
 from lab.paths import metrics
 from lab.studies.contract import Outputs, Run, out
+from lab.studies.diffusion import expressway_comparison
 
 TESTED = 50  # batches of the last estimate of the masses
 _NO_MODES = "the modes of these data are unknown: choose data with few Gaussians or with classes"
@@ -84,10 +84,10 @@ def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> Run[Experiment
     """Balance the cells, draw samples with all methods, and measure them."""
     x = inputs["x"]
     stored, rest = placed(x[: p.m]), placed(x[p.m :] if len(x) > p.m + 1 else x)
-    law = survey.law_of(inputs["law"], p.score, stored, rest)
-    draw, k, radius = survey.source(p.source, stored.shape[1]), placed(p.k), inputs["radius"]
+    law = expressway_comparison.law_of(inputs["law"], p.score, stored, rest)
+    draw, k, radius = expressway_comparison.source(p.source, stored.shape[1]), placed(p.k), inputs["radius"]
     levels = p.sigma_max * radius, p.sigma_min * radius
-    begun = survey.begin(law, stored, draw, jax.random.key(p.seed), k, p.levels, levels, p.particles)
+    begun = expressway_comparison.begin(law, stored, draw, jax.random.key(p.seed), k, p.levels, levels, p.particles)
     cells = semidiscrete.by_samples(
         draw,
         begun.y,
@@ -96,16 +96,18 @@ def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> Run[Experiment
         batch=p.batch,
         rate=p.rate * radius,
         patience=50 if p.doubling else 0,
-        marks=survey.marks(p.iterations),
+        marks=expressway_comparison.marks(p.iterations),
         tested=TESTED,
         loop=loop,
     )
-    last, relative = survey.sampler(p.sampler, p.step_size), p.angle == "minmax"
+    last, relative = expressway_comparison.sampler(p.sampler, p.step_size), p.angle == "minmax"
     threshold = p.threshold * (1.0 if relative else np.pi)
     singular: Any = threshold, relative, p.extend, p.on_singular == "reject"
-    ways = survey.carry(law, begun, cells.heights, draw, k, last, p.step_size, *singular)
+    ways = expressway_comparison.carry(law, begun, cells.heights, draw, k, last, p.step_size, *singular)
     w2sq, compared = map_rows(loop, metrics.cloud_distance, ways.clouds)
     masses = {"masses": cells.masses, "path": cells.path, "points": float(TESTED * p.batch)}
     plane = inputs["centre"], inputs["axes"], inputs["variance"], inputs["off_radius"]
-    looked = survey.look(law, begun, stored, ways, masses, draw, k, p.tau, plane, w2sq, inputs.get("lift"))
+    looked = expressway_comparison.look(
+        law, begun, stored, ways, masses, draw, k, p.tau, plane, w2sq, inputs.get("lift")
+    )
     return Run(Experiment(**looked), first_failure(cells.reason, compared), cells.iterations)

@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
-from lab.diffusion import expressway_survey as survey
-from lab.diffusion.expressway_inputs import most_stored, prepared
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Preset, Real, Study, Switch, Whole, sweeping
+from lab.studies.diffusion import expressway_comparison
+from lab.studies.diffusion.expressway_inputs import most_stored, prepared
 from lab.studies.vocabulary import positive, size
 
 from .claims import CLAIMS, REPORTED
@@ -51,7 +51,7 @@ class DPMOT(Study):
     )
     m = size(400, (2, 100_000), (50, 2000), label="stored points", symbol="m", doc="data points that the map jumps to")
     extend = Choice(
-        list(survey.EXTENSIONS),
+        list(expressway_comparison.EXTENSIONS),
         label="between cells",
         doc="none: jump to the target of the cell; pair: to a random point between it and the target of the neighboring "
         "cell; mass-centre: between both, by the distances from the centers of their cells",
@@ -71,7 +71,9 @@ class DPMOT(Study):
         doc="probability that two modes of a mixed sample have",
     )
     score = Choice(["law", "points"], doc="law: of the smooth data distribution; points: of the stored points alone")
-    sampler = Choice(list(survey.LAST), label="last steps by", doc="one Langevin step per level, or another sampler")
+    sampler = Choice(
+        list(expressway_comparison.LAST), label="last steps by", doc="one Langevin step per level, or another sampler"
+    )
     step_size = positive(
         0.3, (0.02, 1), label="Langevin step", symbol="κ", group="more", doc="in units of the squared level; below 1"
     )
@@ -145,11 +147,11 @@ class DPMOT(Study):
         """Names of methods and axes, times and iterations."""
         names = data.axes.get("x", ("x₁", "x₂")) if data.arrays["x"].shape[1] <= 2 else ("first", "second")
         return {
-            "way": list(survey.WAYS),
-            "film": list(survey.FILMED),
-            "kind": list(survey.IMAGES),
-            "t": np.linspace(0, 1, survey.FRAMES),
-            "stage": survey.marks(p.iterations),
+            "way": list(expressway_comparison.WAYS),
+            "film": list(expressway_comparison.FILMED),
+            "kind": list(expressway_comparison.IMAGES),
+            "t": np.linspace(0, 1, expressway_comparison.FRAMES),
+            "stage": expressway_comparison.marks(p.iterations),
             "axis": list(names[: inputs["axes"].shape[1]]),
         }
 
@@ -163,7 +165,7 @@ class DPMOT(Study):
     @classmethod
     def advice(cls, result: xr.Dataset) -> str:
         """Warn of cells that are not balanced, and of copies."""
-        most = survey.unmet(result.sizes["target"], TESTED * sweeping.parameters(result)["batch"])
+        most = expressway_comparison.unmet(result.sizes["target"], TESTED * sweeping.parameters(result)["batch"])
         if float(result.tv) > max(0.05, 2 * float(result.tv_floor)) or int(result.empty) > most:
             found = f"total variation {float(result.tv):.2f}, {int(result.empty)} without a point"
             return f"The cells are not balanced ({found}): take more iterations, or a larger batch."

@@ -14,9 +14,7 @@ from lab import diffusion
 from lab.clustering.mixtures import fitted
 from lab.datasets import Data
 from lab.diffusion import boundary, grids
-from lab.diffusion import boundary_survey as survey
 from lab.diffusion.boundary import Walk
-from lab.diffusion.boundary_survey import OfImage, Seen
 from lab.diffusion.samplers import DDIM, SAMPLERS
 from lab.inverse import metrics
 from lab.inverse.beds import Extent, damage
@@ -24,6 +22,8 @@ from lab.numerics import Loop, Remembered, first_failure
 from lab.numerics.host import placed
 from lab.numerics.mixtures import Mixture
 from lab.studies.contract import Outputs, Run, out
+from lab.studies.diffusion import boundary_search
+from lab.studies.diffusion.boundary_search import OfImage, Seen
 
 DAMAGES = ("average", "bicubic", "random mask")
 MOST = 256  # pixels of an image
@@ -113,21 +113,21 @@ def compute(inputs: "Inputs", p: Any, loop: Loop, warm: Any = None, own: Own = O
     law, fit = _prior(inputs, p.pool, p.modes, loop)
     rows = np.r_[:references, len(inputs.held) - tests : len(inputs.held)]
     numbers, z = p.only("noise", "line_noise", "seed"), _pooled(inputs.held[rows], p.pool)
-    made = survey.bed(law, placed(z), Damaged(p.damage, shape), numbers, p.candidates)
+    made = boundary_search.bed(law, placed(z), Damaged(p.damage, shape), numbers, p.candidates)
     walk, fresh = _walks(made.made, "ddim" if own.sampler is not None else p.sampler, p.steps, shape, own)
     scored = measures(shape, name, own)
     first, others = scored[name], tuple(each for other, each in scored.items() if other != name)
-    also = (*others, survey.Density(made.made))
+    also = (*others, boundary_search.Density(made.made))
     found = boundary.search(walk, made.starts, (made.z, made.given), made.given, first, also=also, loop=loop)
     reasons, further = [fit, found.reason], ()
     if p.refine:
-        start, (shown, known), key = survey.reference(made, found.scores, numbers, references, p.candidates)
+        start, (shown, known), key = boundary_search.reference(made, found.scores, numbers, references, p.candidates)
         near = boundary.around(walk, start, shown, known, first, key=key, rounds=p.rounds, tries=10, loop=loop)
         slope = boundary.down(walk, start, shown, known, first, steps=5 * p.rounds, loop=loop)
         further, reasons = (near.x, slope.x), [*reasons, near.reason, slope.reason]
     seen = Seen(made, walk, fresh, tuple(scored.values()), found.scores, found.also, further, law, numbers)
     damages = tuple(Damaged(damage, shape) for damage in DAMAGES)
-    looked = survey.look(seen, tuple(scored), name, damages, shape, references)
+    looked = boundary_search.look(seen, tuple(scored), name, damages, shape, references)
     calls: Any = np.float64(p.candidates * references * walk.evaluations)
     return Run(Experiment(calls=calls, **looked), first_failure(*reasons))
 

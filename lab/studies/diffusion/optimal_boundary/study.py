@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data, Needs
-from lab.diffusion import boundary_survey as survey
 from lab.numerics import Loop
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Preset, Run, Study, Switch, Whole
+from lab.studies.diffusion import boundary_search
 from lab.studies.vocabulary import positive, size
 
 from . import experiment
@@ -165,16 +165,16 @@ class OptimalBoundary(Study):
         decides, (r, k) = experiment.decides(p, cls.own), output["score"].shape[1:]
         return {
             "by": list(experiment.measures(experiment.sides(inputs.train.shape, p.pool), decides, cls.own)),
-            "way": list(survey.WAYS),
-            "tried": survey.counts(k),
-            "used": survey.rows(r),
-            "group": list(survey.GROUPS),
+            "way": list(boundary_search.WAYS),
+            "tried": boundary_search.counts(k),
+            "used": boundary_search.rows(r),
+            "group": list(boundary_search.GROUPS),
             "damage_used": list(DAMAGES),
-            "start": list(survey.ELSEWHERE),
-            "tile": survey.tiles(k, p.refine),
-            "y": survey.ROWS,
-            "place": survey.PLACES,
-            "x_start": survey.STARTS,
+            "start": list(boundary_search.ELSEWHERE),
+            "tile": boundary_search.tiles(k, p.refine),
+            "y": boundary_search.ROWS,
+            "place": boundary_search.PLACES,
+            "x_start": boundary_search.STARTS,
         }
 
     @classmethod

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from lab import diffusion
-from lab.diffusion import comparison, flow_maps, predictions
+from lab.diffusion import flow_maps, predictions
 from lab.numerics.mixtures import Mixture, gaussian
 from lab.studies.contract import ONLY_HERE, PREDICTED, Claim, Reported, one_run
+from lab.studies.diffusion import sampler_comparison
 from lab.studies.vocabulary import Measure, number, of
 
 _ORDERS = {"euler": 1, "heun": 2, "edm-heun": 2, "ddim": 1, "dpm-2": 2, "dpm++2m": 2}
@@ -21,7 +22,7 @@ _MEANFLOW: dict[str, Any] = {"train_steps": 3000, "learns": "meanflow", "schedul
 
 
 @cache
-def exact_errors() -> comparison.Errors:
+def exact_errors() -> sampler_comparison.Errors:
     """Errors of all samplers for a mixture and 16 starts, on a grid even in log-SNR."""
     law = diffusion.Exact(
         Mixture(
@@ -31,7 +32,7 @@ def exact_errors() -> comparison.Errors:
         )
     )
     vp, x = diffusion.noise("vp"), jnp.asarray(np.random.default_rng(3).normal(size=(16, 2)))
-    return comparison.errors(law, vp, x, flow_maps.solved(law, vp, x, vp.last, vp.first), "log-snr")
+    return sampler_comparison.errors(law, vp, x, flow_maps.solved(law, vp, x, vp.last, vp.first), "log-snr")
 
 
 def known(measure: Callable[[], Any]) -> Measure:
@@ -40,7 +41,7 @@ def known(measure: Callable[[], Any]) -> Measure:
 
 
 def _order(name: str) -> Measure:
-    return known(lambda: exact_errors().order[comparison.COMPARED.index(name)])
+    return known(lambda: exact_errors().order[sampler_comparison.COMPARED.index(name)])
 
 
 def _guided_end(part: str) -> Measure:

@@ -9,8 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from lab import diffusion
-from lab.diffusion import comparison, few_steps, flow_maps, grids, samplers
-from lab.diffusion.comparison import SPACINGS
+from lab.diffusion import few_steps, flow_maps, grids, samplers
 from lab.diffusion.samplers import DDIM, SDE, Corrected, EDMHeun, Langevin
 from lab.numerics import Loop, Reason, first_failure, map_rows
 from lab.numerics.host import placed
@@ -20,6 +19,8 @@ from lab.paths import metrics
 from lab.paths.laws import Empirical
 from lab.paths.sampling import between
 from lab.studies.contract import Outputs, Run, out
+from lab.studies.diffusion import sampler_comparison
+from lab.studies.diffusion.sampler_comparison import SPACINGS
 from lab.studies.vocabulary.training import UNTRAINED
 
 FRAMES = 33
@@ -112,7 +113,7 @@ def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> Run[Experiment
     found |= _errors(predict, noise, begun.x, flow, spacing, jnp.asarray(p.rho, float), tested)
     if p.sampler not in _NOISY and not (p.sampler == "edm-heun" and p.churn):
         found |= _errors_of(predict, noise, begun, run.end, flow, sampler, tested)
-    found["table_log_snr"] = comparison.table(placed(np.linspace(0.0, 1.0, FRAMES))).log_snr
+    found["table_log_snr"] = sampler_comparison.table(placed(np.linspace(0.0, 1.0, FRAMES))).log_snr
     if part is not None:
         found["share"] = _share(asked, whole, part, noise, run.end)
     known = not isinstance(whole.law, Empirical)
@@ -172,7 +173,7 @@ def _begin(predict: Any, asked: Any, noise: Any, p: Values, n: int, d: int, step
     x = samplers.start(noise, first, n, d)
     ends = noise(jnp.stack([jnp.asarray(noise.last), jnp.asarray(noise.first)])).log_snr
     frames = ends[0] + jnp.linspace(0.0, 1.0, FRAMES) * (ends[1] - ends[0])
-    times = comparison.knots(predict, noise, x[:_MATCHED], steps, jnp.asarray(p.rho, float))
+    times = sampler_comparison.knots(predict, noise, x[:_MATCHED], steps, jnp.asarray(p.rho, float))
     goals, fresh = (asked.law.sample(each, few) for each in keys[2:4])
     return _Begun(x, keys[:2] + keys[4:], tuple(times), grids.grid(noise, _REFERENCE), frames, goals, fresh)
 
@@ -188,7 +189,7 @@ def _clouds(begun: _Begun, end: Any, flow: Any) -> Array:
 def _ways(noise: Any, begun: _Begun, run: Any, flow: Any, noisy: Any, seen: tuple, w2sq: Any) -> dict[str, Any]:
     centre, axes, variance = seen
     frames = begun.frames
-    wide = comparison.scale(noise(noise.time(frames)), variance)[:, None, None, None]
+    wide = sampler_comparison.scale(noise(noise.time(frames)), variance)[:, None, None, None]
     ways = jnp.stack([_framed(noise, run, frames), flow, _framed(noise, noisy, frames)], axis=1)
     return {
         "w2sq": w2sq[0],
@@ -204,7 +205,7 @@ def _ways(noise: Any, begun: _Begun, run: Any, flow: Any, noisy: Any, seen: tupl
 
 @jit
 def _errors(predict: Any, noise: Any, x: Any, flow: Any, spacing: str, rho: Any, tested: int) -> dict[str, Any]:
-    found = comparison.errors(predict, noise, x[:tested], flow[-1, :tested], spacing, rho)
+    found = sampler_comparison.errors(predict, noise, x[:tested], flow[-1, :tested], spacing, rho)
     return {"errors": found.error, "calls": found.calls}
 
 
@@ -215,13 +216,13 @@ def _errors_of(
     x, truth = begun.x[:tested], flow[-1, :tested]
     return {
         "error": jnp.sqrt(((end - flow[-1]) ** 2).sum(axis=1).mean()),
-        "grid_error": comparison.errors_of_grids(predict, noise, jnp.stack(begun.times), x, truth, sampler),
+        "grid_error": sampler_comparison.errors_of_grids(predict, noise, jnp.stack(begun.times), x, truth, sampler),
     }
 
 
 @jit
 def _share(asked: Any, whole: Any, part: Any, noise: Any, end: Any) -> Array:
-    return comparison.share_of(asked, whole, part, noise(noise.first), end)
+    return sampler_comparison.share_of(asked, whole, part, noise(noise.first), end)
 
 
 def _cells(places: Mapping[str, Any]) -> Array:
@@ -234,13 +235,13 @@ def _cells(places: Mapping[str, Any]) -> Array:
 
 @jit
 def _density(whole: Any, noise: Any, frames: Any, places: Any, variance: Any) -> Array:
-    density = comparison.densities(whole, noise, frames, _cells(places), variance)
+    density = sampler_comparison.densities(whole, noise, frames, _cells(places), variance)
     return density.reshape(FRAMES, places["row"].size, -1) if "row" in places else density
 
 
 @jit
 def _tilted(asked: Any, whole: Any, w: Any, noise: Any, places: Any) -> dict[str, Any]:
-    law = comparison.tilted(asked, whole, w, noise(noise.first), _cells(places))
+    law = sampler_comparison.tilted(asked, whole, w, noise(noise.first), _cells(places))
     found = {"spread_tilted": law.spread}
     return found | ({"tilted": law.mass.reshape(places["row"].size, -1)} if "row" in places else {})
 

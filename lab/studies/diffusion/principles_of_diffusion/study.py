@@ -8,12 +8,12 @@ import xarray as xr
 
 from lab.datasets import Data
 from lab.diffusion import few_steps
-from lab.diffusion.comparison import COMPARED, COUNTS, SCHEDULES, SPACINGS
 from lab.numerics.host import placed
 from lab.numerics.principal import principal_plane
 from lab.numerics.window import middles, window
 from lab.paths import laws
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Preset, Real, Switch, Whole
+from lab.studies.diffusion.sampler_comparison import COMPARED, COUNTS, SCHEDULES, SPACINGS
 from lab.studies.vocabulary import TRAINING, positive, size
 from lab.studies.vocabulary.training import Trained
 

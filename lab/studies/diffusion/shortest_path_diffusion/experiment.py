@@ -5,10 +5,10 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from lab.diffusion import shortest_survey as survey
-from lab.diffusion.shortest_survey import SAMPLERS
 from lab.numerics import Loop, first_failure
 from lab.studies.contract import Outputs, Run, out
+from lab.studies.diffusion import schedule_comparison
+from lab.studies.diffusion.schedule_comparison import SAMPLERS
 
 
 def _not_much_longer(value: float, result: Any) -> str:
@@ -56,8 +56,8 @@ class Experiment(Outputs):
 def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> Run[Experiment]:
     """Score schedules on Gaussian data, exactly; draw images with the optimal denoiser of known images."""
     *_, height, width = inputs["train"].shape
-    shape, keys = (height, width), survey.keys(p.only("seed"))
-    bed = survey.bed(
+    shape, keys = (height, width), schedule_comparison.keys(p.only("seed"))
+    bed = schedule_comparison.bed(
         inputs["train"],
         inputs["held"],
         inputs["images"],
@@ -70,15 +70,15 @@ def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> Run[Experiment
         p.floor,
         p.known,
     )
-    away = survey.Deviation(p.gamma, p.warp, p.blend)
+    away = schedule_comparison.Deviation(p.gamma, p.warp, p.blend)
     law = (p.c1, p.c2) if p.spectrum == "law" else (bed.law.c1, bed.law.c2)
-    scored = survey.scores(bed, away, law, p.steps, p.grid, loop)
-    drawn = survey.draws(bed, away, shape, p.few, p.grid, p.drawn, p.sampler, keys[2], loop)
-    moved = survey.pairs(inputs["spread"], inputs["two"], keys[1])
+    scored = schedule_comparison.scores(bed, away, law, p.steps, p.grid, loop)
+    drawn = schedule_comparison.draws(bed, away, shape, p.few, p.grid, p.drawn, p.sampler, keys[2], loop)
+    moved = schedule_comparison.pairs(inputs["spread"], inputs["two"], keys[1])
     outputs = Experiment(
-        **survey.curves(bed, away, survey.rings(shape)),
-        **survey.told(scored, drawn, list(SAMPLERS).index(p.sampler)),
-        **survey.film(bed, away, shape, keys[0]),
+        **schedule_comparison.curves(bed, away, schedule_comparison.rings(shape)),
+        **schedule_comparison.told(scored, drawn, list(SAMPLERS).index(p.sampler)),
+        **schedule_comparison.film(bed, away, shape, keys[0]),
         pairs=moved.points,
         covariance=moved.covariance,
         gone=moved.distance,

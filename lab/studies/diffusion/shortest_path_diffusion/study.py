@@ -7,9 +7,9 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
-from lab.diffusion import shortest_survey as survey
-from lab.diffusion.shortest_survey import SAMPLERS
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Preset, Real, Study, Switch, Whole
+from lab.studies.diffusion import schedule_comparison
+from lab.studies.diffusion.schedule_comparison import SAMPLERS
 from lab.studies.vocabulary import positive, size
 
 from .claims import CLAIMS, REPORTED
@@ -138,7 +138,7 @@ class ShortestPathDiffusion(Study):
         images, held = data.arrays["pixels"], data.arrays["held_out"]
         rng = np.random.default_rng(0)
         train, held = (rng.permutation(images[part]) for part in (~held, held))
-        off = survey.scaled(train[:2000])
+        off = schedule_comparison.scaled(train[:2000])
         two = np.stack([off[..., :-1].ravel(), off[..., 1:].ravel()], axis=1) if train.shape[3] > 1 else np.ones((2, 2))
         spread = np.cov(two.T, bias=True) + 1e-6 * np.eye(2)
         pairs = two[rng.choice(len(two), _PAIRS)] - two.mean()
@@ -148,13 +148,13 @@ class ShortestPathDiffusion(Study):
     @classmethod
     def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Names and values along the dimensions."""
-        return survey.PLACES
+        return schedule_comparison.PLACES
 
     def limits(self, data: Data) -> Mapping[str, Limit]:
         """Added noise if the images lack frequencies."""
         inputs = self.inputs(data)
         given = self.spectrum == "law" or ("power" in inputs and self.basis == "fft")
-        if not given and not survey.least_power(inputs["train"], self.basis, self.center) > _NOTHING:
+        if not given and not schedule_comparison.least_power(inputs["train"], self.basis, self.center) > _NOTHING:
             return {"floor": Limit(1e-6, np.inf, "since some frequencies have no power in these images")}
         return {}
 

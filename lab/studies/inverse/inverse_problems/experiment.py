@@ -11,14 +11,26 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float, Int
 
-from lab.inverse import meeting, metrics
+from lab.inverse import metrics
 from lab.inverse.beds import Known, pixel_law
-from lab.inverse.meeting import ASKING, EXACT, METHODS, REASONS, SAMPLERS, VARIATION, Looked, Meeting, Strengths, Worth
 from lab.numerics import Loop, Reason, first_failure, pure
 from lab.numerics.jit import jit
 from lab.numerics.remembered import anew
 from lab.studies.contract import Mood, Outputs, Run, out
+from lab.studies.inverse import solver_comparison
 from lab.studies.inverse.imaging import Bed, Own, bed, depends, remembering, shared
+from lab.studies.inverse.solver_comparison import (
+    ASKING,
+    EXACT,
+    METHODS,
+    REASONS,
+    SAMPLERS,
+    VARIATION,
+    Looked,
+    Meeting,
+    Strengths,
+    Worth,
+)
 
 EDGES = np.linspace(-1.6, 1.6, 41)
 """Edges of the bins of a pixel's gray value; values beyond them are in the outer bins."""
@@ -128,18 +140,18 @@ def compare(inputs: Any, p: Any, loop: Loop, own: Own | None) -> Run[Experiment]
     strengths = Strengths(**{name: jnp.asarray(getattr(p, name), made.clean.dtype) for name in Strengths._fields})
     image = jnp.asarray(p.example, jnp.int32)
     place = jnp.asarray(p.row * made.shape[2] + p.column, jnp.int32)
-    why = {name: meeting.absent(name, met) for name in METHODS}
+    why = {name: solver_comparison.absent(name, met) for name in METHODS}
     worths, looked, lost, seconds, reasons = {}, {}, {}, {}, [made.reason]
     for name in (name for name in METHODS if not why[name]):
-        run = partial(meeting.answers, name, met, p.steps, p.seeds, strengths, made.key, loop)
+        run = partial(solver_comparison.answers, name, met, p.steps, p.seeds, strengths, made.key, loop)
         key = (given, name, p.seeds if name in SAMPLERS else 1, *_read(name, p))
         found = remembered(("answers", key), run, lambda found: bool(found.reason == Reason.CONVERGED))
         worths[name] = remembered(
             ("worth", key),
-            lambda x=found.x: meeting.worth(x, made.clean, met),
+            lambda x=found.x: solver_comparison.worth(x, made.clean, met),
             lambda _, reason=found.reason: bool(reason == Reason.CONVERGED),
         )
-        looked[name] = meeting.look(found.x, image, place, 1)
+        looked[name] = solver_comparison.look(found.x, image, place, 1)
         lost[name] = found.diverged
         reasons.append(found.reason)
         if p.timed and loop is not pure:
@@ -160,7 +172,9 @@ def compare(inputs: Any, p: Any, loop: Loop, own: Own | None) -> Run[Experiment]
 
 def _met(made: Bed, p: Any) -> tuple[Bed, Meeting]:
     turned = np.arange(p.views) * 180 / p.views if getattr(p, "damage", "") == "tomography" else None
-    return made, meeting.meet(made.problem, made.prior, made.pixels, made.spectrum, made.known, made.clean, turned)
+    return made, solver_comparison.meet(
+        made.problem, made.prior, made.pixels, made.spectrum, made.known, made.clean, turned
+    )
 
 
 def _read(name: str, p: Any) -> tuple[Any, ...]:

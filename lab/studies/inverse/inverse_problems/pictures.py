@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lab.inverse.meeting import ASKING, EXACT, METHODS, PLAIN, REASONS, SAMPLERS
 from lab.numerics.statistics import mean_interval
 from lab.studies import draw
 from lab.studies.contract import Comparison, Picture, Pictures, sweeping
 from lab.studies.inverse.pictures_of_images import clicked_pixel, grid, tiles
+from lab.studies.inverse.solver_comparison import ASKING, EXACT, METHODS, PLAIN, REASONS, SAMPLERS
 from lab.words import number
 
 _SHORT = {

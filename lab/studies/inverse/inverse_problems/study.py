@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import xarray as xr
 
 from lab.datasets import Data
-from lab.inverse.meeting import METHODS
 from lab.numerics import Loop
 from lab.studies.contract import Limit, Paper, Preset, Run, Switch, Whole
 from lab.studies.inverse.imaging import Imaging, Own
+from lab.studies.inverse.solver_comparison import METHODS
 from lab.studies.vocabulary import positive, size
 
 from .claims import CLAIMS, REPORTED

@@ -9,7 +9,6 @@ from jaxtyping import Array, Float
 
 from lab import paths
 from lab.datasets import Data
-from lab.inverse import pmrf_training as training
 from lab.inverse import restoring
 from lab.inverse.restoring import FLOWS
 from lab.numerics import Loop, first_failure
@@ -19,6 +18,7 @@ from lab.numerics.principal import principal_plane
 from lab.paths.laws import target_of
 from lab.paths.points import View, stratified
 from lab.studies.contract import Outputs, Run, out
+from lab.studies.inverse import pmrf_training as training
 from lab.studies.vocabulary.training import UNTRAINED
 
 FRAMES = np.linspace(0.0, 1.0, 33)

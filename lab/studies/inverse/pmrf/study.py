@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data, Needs
-from lab.inverse import pmrf_training as training
 from lab.inverse import restoring
 from lab.inverse.restoring import COUNTS, FLOWS, METHODS, MOST
 from lab.studies.contract import Choice, DataSource, Paper, Preset, Real, Whole
+from lab.studies.inverse import pmrf_training as training
 from lab.studies.vocabulary import TRAINING, positive, size
 from lab.studies.vocabulary.training import Trained
 

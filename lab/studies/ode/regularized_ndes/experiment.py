@@ -14,9 +14,9 @@ from lab.numerics import Chunked, Loop, Reason, first_failure
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.ode import fields, learning, stochastic
-from lab.ode import survey as surveys
 from lab.store import weights
 from lab.studies.contract import Outputs, Run, out
+from lab.studies.ode import analysis
 
 FIELDS = tuple(fields.FIELDS)
 NETWORK, SPIRAL, NEURAL = "classifier", "spiral SDE", "neural SDE"
@@ -106,9 +106,9 @@ def _of_field(p: Any, loop: Loop) -> Run[Experiment]:
     mu, length, tolerance = (jnp.asarray(value, float) for value in (p.mu, p.length, p.tolerance))
     which, first = placed(np.int32(FIELDS.index(p.system))), jnp.asarray(p.h0, float)
     y0 = placed(np.asarray(fields.FIELDS[p.system].y0, float))
-    control, field = surveys.CONTROLLERS[p.controller], fields.OneOf(which, mu)
-    found = surveys.survey(loop, field, y0, length, tolerance, first, method=p.pair, controller=control)
-    slope = surveys.slopes(jax.tree_util.Partial(fields.OneOf, which), mu, y0, length, tolerance, first, p.pair)
+    control, field = analysis.CONTROLLERS[p.controller], fields.OneOf(which, mu)
+    found = analysis.survey(loop, field, y0, length, tolerance, first, method=p.pair, controller=control)
+    slope = analysis.slopes(jax.tree_util.Partial(fields.OneOf, which), mu, y0, length, tolerance, first, p.pair)
     outputs = Experiment(
         **found.told._asdict(),
         **found.seen._asdict(),
@@ -168,8 +168,8 @@ def _of_training(learned: Any) -> dict[str, Any]:
 
 @jit
 def _described(looked: learning.Looked, axes: Any, labels: Any) -> dict[str, Any]:
-    steps = surveys.told_of(looked.steps)
-    seen = surveys.steps_of(steps, ode.TSIT5.evaluations, ode.TSIT5.limit)
+    steps = analysis.told_of(looked.steps)
+    seen = analysis.steps_of(steps, ode.TSIT5.evaluations, ode.TSIT5.limit)
     classified = {"accuracy": looked.accuracy, "ce_train": looked.train_ce}
     shown = {"paths": looked.ways[:, :_SHOWN] @ axes, "labels": labels[:_SHOWN]}
     return steps._asdict() | seen._asdict() | classified | shown
@@ -229,8 +229,8 @@ def _of_noise(p: Any, loop: Loop) -> Run[Experiment]:
 
 @jit
 def _paths(equation: Any, key: Any, tolerance: Any, goal: stochastic.Moments) -> tuple[dict[str, Any], Any]:
-    solved = stochastic.carried(equation, key, 1000, tolerance, times=_MOMENTS, max_steps=surveys.MOST)
-    steps = surveys.told_of(solved)
-    seen = surveys.steps_of(steps, 3, jnp.inf, 0)._asdict()
+    solved = stochastic.carried(equation, key, 1000, tolerance, times=_MOMENTS, max_steps=analysis.MOST)
+    steps = analysis.told_of(solved)
+    seen = analysis.steps_of(steps, 3, jnp.inf, 0)._asdict()
     del seen["edge"]
     return steps._asdict() | seen | {"misfit": stochastic.misfit(solved.ys, goal)}, solved.reason

@@ -11,8 +11,8 @@ from lab.datasets import Data
 from lab.numerics.host import placed
 from lab.numerics.principal import principal_axes
 from lab.ode import KINDS, learning
-from lab.ode.survey import CONTROLLERS, FRAMES, MOST
 from lab.studies.contract import Choice, DataSource, Live, Paper, Preset, Real, Study, Switch, Whole
+from lab.studies.ode.analysis import CONTROLLERS, FRAMES, MOST
 from lab.studies.vocabulary import positive, size
 
 from .claims import CLAIMS, DIGITS, NOISE_ER, NOISE_VANILLA, REPORTED, STIFF, VANILLA

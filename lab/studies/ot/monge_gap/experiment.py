@@ -11,8 +11,9 @@ from jaxtyping import Array, Bool, Float, Int
 from lab.numerics import Loop, Reason, first_failure
 from lab.numerics.jit import jit
 from lab.numerics.principal import Plane
-from lab.ot import bures, convex, maps, monge, monge_survey
+from lab.ot import bures, convex, maps, monge
 from lab.studies.contract import Outputs, Run, out
+from lab.studies.ot import map_comparison
 
 COSTS: dict[str, Any] = {
     "squared": "squared",
@@ -72,11 +73,11 @@ def compute(inputs: Any, p: Any, loop: Loop, own: Any = None) -> Run[Experiment]
     move, iterations, reason = own or move, 0, Reason.CONVERGED
     if not own and p.train_steps:
         learn, begun = _lesson(inputs, p, bench.epsilon)
-        taught = monge_survey.teach(loop, x, begun or gaussian, learn, steps=p.train_steps)
+        taught = map_comparison.teach(loop, x, begun or gaussian, learn, steps=p.train_steps)
         move, reason, iterations = taught.map, taught.reason, taught.iterations
     moves = constant, gaussian, entropic, move
     if p.cost == "geodesic":
-        moves = [monge_survey.OnSphere(each) for each in moves]
+        moves = [map_comparison.OnSphere(each) for each in moves]
     images = [each(x) for each in moves]
     here = monge.gap(x, images[-1], cost, epsilon=_mean(x, images[-1], cost, p.share), tolerance=1e-6, loop=loop)
     found, ended = _measured(inputs, bench, images, here, jnp.asarray(reason), not own)
@@ -117,19 +118,19 @@ def scales(sources: Any, goals: Any) -> tuple[Any, dict[str, Any]]:
 
 
 @jit
-def _begin(inputs: dict[str, Any], p: Any, angle: Any) -> tuple[monge_survey.Bench, tuple[Any, ...], Any]:
+def _begin(inputs: dict[str, Any], p: Any, angle: Any) -> tuple[map_comparison.Bench, tuple[Any, ...], Any]:
     """Held-out points, three maps for comparison, and the rotated map."""
     seen, goals = inputs["x0_seen"], inputs["x_seen"]
     x, held = (inputs[name][: p.points] for name in ("x0_held", "x_held"))
     truth = inputs["moved_held"][: p.points] if "moved_held" in inputs else None
     best = bures(*(first := maps.moments(seen)), *maps.moments(goals))
     known = (
-        monge_survey.Affine(0 * best.matrix, best.source, best.target),
-        monge_survey.turned(best, first[1], 0.0),
-        monge_survey.entropic(seen[:_SEEN], goals[:_SEEN]),
+        map_comparison.Affine(0 * best.matrix, best.source, best.target),
+        map_comparison.turned(best, first[1], 0.0),
+        map_comparison.entropic(seen[:_SEEN], goals[:_SEEN]),
     )
-    bench = monge_survey.Bench(x, held, COSTS[p.cost], p.fit_share * inputs["spread"], truth)
-    return bench, known, None if angle is None else monge_survey.turned(best, first[1], angle)
+    bench = map_comparison.Bench(x, held, COSTS[p.cost], p.fit_share * inputs["spread"], truth)
+    return bench, known, None if angle is None else map_comparison.turned(best, first[1], angle)
 
 
 @jit
@@ -140,13 +141,13 @@ def _mean(x: Any, mapped: Any, cost: Any, share: Any) -> Any:
 
 @jit
 def _measured(
-    inputs: dict[str, Any], bench: monge_survey.Bench, images: list[Any], here: monge.Gap, reason: Any, turns: bool
+    inputs: dict[str, Any], bench: map_comparison.Bench, images: list[Any], here: monge.Gap, reason: Any, turns: bool
 ) -> tuple[dict[str, Any], Any]:
     """Costs of maps with these images, the last of them in full."""
     x, cost, plane = bench.x, bench.cost, inputs["plane"]
     told = jax.lax.map(bench.told, jnp.stack(images))
     own = jax.tree.map(lambda leaf: leaf[-1], told)
-    shares = monge_survey.by_share(x, images[-1], own.gap.value, cost)
+    shares = map_comparison.by_share(x, images[-1], own.gap.value, cost)
     mapped, source, target = (_project(plane, each) for each in (images[-1], x, bench.y))
     found = {
         "gap": own.gap.value,
@@ -157,7 +158,7 @@ def _measured(
         "source": source,
         "mapped": mapped,
         "target": target,
-        "crossing": monge_survey.crossings(source, mapped),
+        "crossing": map_comparison.crossings(source, mapped),
         "share_of_gap": own.gap.contributions,
         "entropic_by": shares.entropic,
         "kl_by": shares.kl,
@@ -167,7 +168,7 @@ def _measured(
         "fit_of": told.fit,
     }
     if turns:
-        by_angle = monge_survey.by_angle(inputs["x0_seen"][:_TURNED], inputs["x_seen"][:_SEEN], cost)
+        by_angle = map_comparison.by_angle(inputs["x0_seen"][:_TURNED], inputs["x_seen"][:_SEEN], cost)
         found |= {"gap_turned": by_angle.gap} | ({"gap_closed": by_angle.closed} if cost == "squared" else {})
     if bench.truth is not None:
         found |= {"uvp": own.unexplained, "uvp_of": told.unexplained}

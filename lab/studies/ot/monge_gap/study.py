@@ -11,8 +11,9 @@ from lab.datasets import Data, Needs
 from lab.numerics import Loop
 from lab.numerics.host import placed
 from lab.numerics.principal import principal_plane
-from lab.ot import monge, monge_survey
+from lab.ot import monge
 from lab.studies.contract import Choice, DataSource, Paper, Preset, Real, Run, Study, Whole, sweeping
+from lab.studies.ot import map_comparison
 from lab.studies.vocabulary import SOME, TRAINING, positive, size
 
 from . import experiment
@@ -198,8 +199,8 @@ class MongeGap(Study):
         d = data.arrays["x"].shape[1]
         name = "own" if cls.own else "learned" if p.train_steps else "turned"
         return {
-            "turn": monge_survey.ANGLES,
-            "epsilon_share": list(monge_survey.SHARES),
+            "turn": map_comparison.ANGLES,
+            "epsilon_share": list(map_comparison.SHARES),
             "rival": ["constant", "Gaussian", "entropic", name],
             "axis": ["x₁", "x₂"][:d] if d <= 2 else ["first", "second"],
             "space": ["x₁", "x₂", "x₃"],

@@ -11,11 +11,12 @@ from lab import paths
 from lab.numerics import Loop, Reason, Remembered, first_failure, pure, random
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
-from lab.paths import kinetic_family, metrics, separation, separation_estimate
+from lab.paths import metrics, separation
 from lab.paths.kinetic import KineticOptimal
-from lab.paths.kinetic_family import SCHEDULES
 from lab.paths.points import Look, View
 from lab.studies.contract import Outputs, Run, out
+from lab.studies.paths import schedule_family, separation_estimate
+from lab.studies.paths.schedule_family import SCHEDULES
 
 MOST = 64  # Euler steps
 TIMES, MOMENTS, GRID = 201, 41, 32
@@ -106,8 +107,8 @@ def compute(inputs: Inputs, p: Any, loop: Loop, warm: Any = None) -> Run[Experim
     weight = jnp.asarray(p.weight, curve.theta.dtype)
     optimal, cloud, learning = _drawn(curve, inputs.target, p.only("seed"), p.particles)
 
-    def velocities(numbers: Any) -> kinetic_family.ExactVelocities:
-        return kinetic_family.ExactVelocities(optimal, weight, placed(np.asarray(numbers)), inputs.target)
+    def velocities(numbers: Any) -> schedule_family.ExactVelocities:
+        return schedule_family.ExactVelocities(optimal, weight, placed(np.asarray(numbers)), inputs.target)
 
     moved = _moved(velocities(np.arange(len(SCHEDULES))), len(SCHEDULES), cloud, inputs, p.nfe, loop)
     found = _described(curve, weight) | _judged(moved.x, moved.end, cloud, inputs.plane)
@@ -116,7 +117,7 @@ def compute(inputs: Inputs, p: Any, loop: Loop, warm: Any = None) -> Run[Experim
         found["marginal"] = _marginal(shown, inputs.limit)
     reasons = [estimated, moved.reason]
     if p.training_steps:
-        learned = kinetic_family.learn(learning, shown, p.training_steps, loop)
+        learned = schedule_family.learn(learning, shown, p.training_steps, loop)
         ends = _moved(learned.velocities, 3, cloud, inputs, p.nfe, loop)
         found |= {"loss": learned.loss, "loss_least": learned.least}
         found["w2sq_network"] = _distances(ends.end, cloud.fresh)
@@ -178,7 +179,7 @@ def _drawn(curve: separation.Separation, target: Any, p: Any, n: int) -> tuple[K
 @jit
 def _described(curve: separation.Separation, weight: Any) -> dict[str, Any]:
     """The curve, the schedules, and their energies."""
-    found = kinetic_family.energies(curve, weight, jnp.linspace(0, 1, TIMES, dtype=curve.theta.dtype))
+    found = schedule_family.energies(curve, weight, jnp.linspace(0, 1, TIMES, dtype=curve.theta.dtype))
     return {
         "a": found.beta,
         "m": found.alpha,
@@ -213,11 +214,11 @@ def _distances(x: Any, fresh: Any) -> Any:
 
 
 @jit
-def _marginal(velocities: kinetic_family.ExactVelocities, limit: Any) -> Any:
+def _marginal(velocities: schedule_family.ExactVelocities, limit: Any) -> Any:
     """The exact density of the path on a grid, at the recorded times."""
     dtype = velocities.optimal.curve.knots.dtype
     side = jnp.linspace(-1, 1, GRID, dtype=dtype) * limit
     grid = jnp.stack(jnp.meshgrid(side, side), axis=-1).reshape(-1, 2)
     times = jnp.clip(jnp.linspace(0, 1, MOMENTS, dtype=dtype), None, _LATEST)
-    found = kinetic_family.densities(velocities, times, grid)
+    found = schedule_family.densities(velocities, times, grid)
     return found.reshape(*found.shape[:2], GRID, GRID).astype(jnp.float32)

@@ -12,10 +12,11 @@ from lab.datasets import Data
 from lab.datasets.gaussians import SPECTRA
 from lab.numerics.host import placed
 from lab.numerics.principal import principal_plane
-from lab.paths import separation, separation_estimate
-from lab.paths.kinetic_family import SCHEDULES
+from lab.paths import separation
 from lab.paths.laws import is_known, target_of
 from lab.studies.contract import Choice, DataSource, Paper, Preset, Real, Study, Whole
+from lab.studies.paths import separation_estimate
+from lab.studies.paths.schedule_family import SCHEDULES
 from lab.studies.vocabulary import size
 
 from .claims import CLAIMS, REPORTED

@@ -15,11 +15,12 @@ from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.numerics.principal import principal_plane
 from lab.numerics.window import window
-from lab.paths import autoencoder, laws, potential_flows, potential_learning, traversals
-from lab.paths.potential_flows import KINDS, Setting
+from lab.paths import autoencoder, laws, potential_learning
 from lab.paths.potential_learning import TERMS, Settings
 from lab.store import weights
 from lab.studies.contract import Mood, Outputs, Run, out
+from lab.studies.paths import flow_comparison, traversals
+from lab.studies.paths.flow_comparison import KINDS, Setting
 
 GRID = 20  # points of each axis at which potentials are evaluated
 AVERAGED = 200  # last training steps, whose mean is reported
@@ -146,7 +147,7 @@ def run(inputs: Inputs, p: Any, loop: Loop, own: Any) -> Run[Experiment]:
     gx, gy = inputs.grids[KINDS.index(p.potential)]
     start, sign = _drawn(inputs.source, key, p.particles), -1.0 if p.downhill else 1.0
     setting = Setting(start, *inputs[1:5], p.speed, p.amplitude, p.wavelength, p.time, sign)
-    found, reason = potential_flows.experiment(loop, p.potential, setting, key, gx, gy)
+    found, reason = flow_comparison.experiment(loop, p.potential, setting, key, gx, gy)
     if p.potential != "quadratic":
         del found["gap"]
     coords: dict[str, Any] = {}

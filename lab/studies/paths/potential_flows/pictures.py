@@ -6,9 +6,9 @@ import numpy as np
 import xarray as xr
 
 from lab.datasets import Data
-from lab.paths.potential_flows import FLOWS
 from lab.studies import draw
 from lab.studies.contract import Comparison, Picture, Pictures, Study, sweeping
+from lab.studies.paths.flow_comparison import FLOWS
 from lab.words import number, percent
 
 from .claims import DIGITS

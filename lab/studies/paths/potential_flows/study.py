@@ -8,10 +8,10 @@ import xarray as xr
 
 from lab.datasets import Data, Needs
 from lab.numerics import Loop
-from lab.paths import traversals
-from lab.paths.potential_flows import COUNTS, FLOWS, FRAMES, KINDS, SOLVERS
 from lab.paths.potentials import PDES
 from lab.studies.contract import Choice, DataSource, Paper, Preset, Run, Study, Switch, Whole, sweeping
+from lab.studies.paths import traversals
+from lab.studies.paths.flow_comparison import COUNTS, FLOWS, FRAMES, KINDS, SOLVERS
 from lab.studies.vocabulary import SOME, TRAINING, positive, size
 from lab.studies.vocabulary.training import Trained
 

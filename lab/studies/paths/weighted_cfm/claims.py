@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lab.paths.comparison import METHODS
 from lab.studies.contract import Claim, Reported, Runs, one_run
+from lab.studies.paths.coupling_comparison import METHODS
 from lab.studies.vocabulary import Measure, apart, number
 
 _I_CFM, _W_CFM, _OT_CFM, _EOT_CFM = ({"coupling": name} for name in METHODS)

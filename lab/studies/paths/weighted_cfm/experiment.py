@@ -10,10 +10,11 @@ from jaxtyping import Array, Bool, Float, Int
 
 from lab.numerics import Loop, Reason, first_failure, map_rows
 from lab.numerics.host import placed
-from lab.paths import comparison, metrics
+from lab.paths import metrics
 from lab.paths.carry import carry
-from lab.paths.comparison import WEIGHTED
 from lab.studies.contract import Mood, Outputs, Run, out
+from lab.studies.paths import coupling_comparison
+from lab.studies.paths.coupling_comparison import WEIGHTED
 from lab.studies.vocabulary.training import UNTRAINED
 
 FRAMES = np.linspace(0.0, 1.0, 33)
@@ -135,8 +136,8 @@ def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> Run[Experiment
     """Find the potentials of entropic transport, follow all flows, measure them, and train a network if requested."""
     key, points, source = jax.random.key(p.seed), inputs["points"], inputs["source"]
     epsilon, width = (jnp.asarray(value, points.dtype) for value in (p.epsilon, p.bandwidth * inputs["scale"]))
-    methods = comparison.followed(points, p.compare)
-    drawn = comparison.draw(
+    methods = coupling_comparison.followed(points, p.compare)
+    drawn = coupling_comparison.draw(
         key,
         source,
         inputs["target"],
@@ -149,22 +150,24 @@ def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> Run[Experiment
         centred=p.centred,
     )
     entropic, reasons, frames = None, [], placed(FRAMES)
-    if p.compare and points.shape[0] <= comparison.MOST:
-        entropic = comparison.potentials(loop, drawn, epsilon, p.cost)
+    if p.compare and points.shape[0] <= coupling_comparison.MOST:
+        entropic = coupling_comparison.potentials(loop, drawn, epsilon, p.cost)
         reasons.append(entropic.reason)
-    fields = comparison.fields(methods, source, drawn, epsilon, p.cost, jnp.asarray(p.batch), width, entropic)
-    start, grid = comparison.starts(methods, drawn), comparison.grid(p.steps)
+    fields = coupling_comparison.fields(methods, source, drawn, epsilon, p.cost, jnp.asarray(p.batch), width, entropic)
+    start, grid = coupling_comparison.starts(methods, drawn), coupling_comparison.grid(p.steps)
     path = carry(loop, fields.each, start, grid, solver="heun", euler_last=True)
-    w2sq, compared = map_rows(loop, metrics.cloud_distance, comparison.clouds(key, drawn, path.end, epsilon, p.cost))
+    w2sq, compared = map_rows(
+        loop, metrics.cloud_distance, coupling_comparison.clouds(key, drawn, path.end, epsilon, p.cost)
+    )
     d = points.shape[1]
     widths = placed(KAPPAS * (d if p.cost == "half-squared" else d**0.5))
-    tilts, tilted = map_rows(loop, comparison.TiltAt(drawn.sample, drawn.points, p.cost), widths)
-    found = comparison.describe(
+    tilts, tilted = map_rows(loop, coupling_comparison.TiltAt(drawn.sample, drawn.points, p.cost), widths)
+    found = coupling_comparison.describe(
         methods, drawn, epsilon, p.cost, entropic, fields.coupled, path.t, path.x, w2sq, inputs["plane"], frames
     )
     reasons += [path.reason, compared, tilted]
     if p.train_steps and not any(isinstance(reason, int) and reason == Reason.STOPPED for reason in reasons):
-        trained = comparison.train(
+        trained = coupling_comparison.train(
             loop,
             key,
             p.learns,
@@ -177,7 +180,7 @@ def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> Run[Experiment
             learning_rate=p.learning_rate,
             steps=p.train_steps,
         )
-        found |= comparison.describe_network(trained.average, drawn, found["w2sq_laws"], p.steps)
+        found |= coupling_comparison.describe_network(trained.average, drawn, found["w2sq_laws"], p.steps)
         found |= {"curve_loss": trained.loss, "curve_ess": trained.ess}
         reasons.append(trained.reason)
     outputs = Experiment(**found, ess_kappa=tilts[0], tilt_kappa=jnp.stack(tilts[1:]))

@@ -10,8 +10,8 @@ import xarray as xr
 from lab.datasets import Data, Needs
 from lab.numerics.host import placed
 from lab.paths import laws
-from lab.paths.comparison import ENTROPIC, INDEPENDENT, METHODS, MINIBATCH, WEIGHTED
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Preset, Switch, Whole
+from lab.studies.paths.coupling_comparison import ENTROPIC, INDEPENDENT, METHODS, MINIBATCH, WEIGHTED
 from lab.studies.vocabulary import TRAINING, positive, size
 from lab.studies.vocabulary.training import Trained
 

@@ -14,8 +14,9 @@ from lab import memory
 from lab.datasets import Data
 from lab.numerics import Loop, Reason, Remembered
 from lab.numerics.jit import jit
-from lab.policy import ascent, environments, looks, lqr, mdp, policies, rollouts
+from lab.policy import ascent, environments, lqr, mdp, policies, rollouts
 from lab.studies.contract import Outputs, Run, out
+from lab.studies.policy import diagnostics
 
 TABULAR, LQR = "tabular", "LQR"
 ENVIRONMENTS = (TABULAR, *environments.NAMED, LQR)
@@ -173,10 +174,10 @@ class _Looked(NamedTuple):
     """The shown method's result with the first seed."""
 
     move: Any  # from the initial parameters
-    choice: looks.Choices
+    choice: diagnostics.Choices
     spectrum: Any
-    wide: looks.Spread
-    episodes: looks.Episodes
+    wide: diagnostics.Spread
+    episodes: diagnostics.Episodes
 
 
 @jit
@@ -187,10 +188,10 @@ def _looked(
     move, count = theta - start, 64 if exact is None else 2000
     return _Looked(
         move,
-        looks.choices(task, theta, look),
-        looks.spectra(task, seen, look, 8),
-        looks.spread(task, start, move, look, count, p.curvature, p.baseline),
-        looks.episodes(task, start, theta, look),
+        diagnostics.choices(task, theta, look),
+        diagnostics.spectra(task, seen, look, 8),
+        diagnostics.spread(task, start, move, look, count, p.curvature, p.baseline),
+        diagnostics.episodes(task, start, theta, look),
     )
 
 
@@ -222,7 +223,7 @@ def _described(
     }
     if exact is not None:
         each["gap"] = best - jax.vmap(jax.vmap(exact))(theta)[0].mean(axis=1)
-    path = looks.way(log.theta, log.sampled)
+    path = diagnostics.way(log.theta, log.sampled)
     by_run = {"ret": log.returned, "steps": log.steps}
     by_run |= {} if exact is None else {"value": log.value, "err": log.error}
     found = {name: jnp.moveaxis(values, 0, 2) for name, values in by_run.items()}

@@ -13,8 +13,8 @@ from lab.numerics.jit import jit
 from lab.shapes import correspondence, functional_maps
 from lab.shapes.diffusion_net import DiffusionNet
 from lab.shapes.own_net import Net, checked_features
-from lab.shapes.pair import Pair, errors, lightened, waves, zoomed
 from lab.studies.contract import Outputs, Run, out
+from lab.studies.shapes.surface_pair import Pair, errors, lightened, waves, zoomed
 
 WAYS = ("random", "signatures", "nearest", "map", "sharpened", "best map")
 SIZES = (10, 15, 20, 30, 40, 50, 60, 80, 100)

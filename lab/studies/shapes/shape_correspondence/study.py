@@ -12,8 +12,8 @@ from lab.datasets.shapes import KIND
 from lab.numerics import Loop, frames
 from lab.numerics.host import placed
 from lab.shapes.mesh import mesh
-from lab.shapes.pair import LEAST, pair
 from lab.studies.contract import Choice, DataSource, Paper, Preset, Real, Run, Study, Switch, Whole, sweeping
+from lab.studies.shapes.surface_pair import LEAST, pair
 from lab.studies.vocabulary import TRAINING, positive, size
 
 from . import experiment

@@ -14,11 +14,12 @@ from jaxtyping import Array, Float, Int
 from lab import stability
 from lab.numerics import Loop
 from lab.numerics.jit import jit
-from lab.stability import comparison, curvature, models, outcome
-from lab.stability.comparison import GD, SGD, WAYS
+from lab.stability import models
 from lab.stability.initial import Maker, as_taken, initial
 from lab.stability.training import Settings
 from lab.studies.contract import Mood, Outputs, Run, out, sweeping
+from lab.studies.stability import curvature, outcome, trajectories
+from lab.studies.stability.trajectories import GD, SGD, WAYS, Planned
 
 _MANY = "thresholds for all batch sizes need at most 64 samples times outputs, and no momentum"
 _NO_PAIRS = "only the diagonal and the two-layer network have pairs of layers to compare"
@@ -122,12 +123,12 @@ class Inputs(eqx.Module):
     suits: str = eqx.field(static=True)  # the model that suits the samples
 
 
-def planned_of(x: tuple[int, ...], y: tuple[int, ...], suits: str, p: Any, own: Maker | None) -> comparison.Experiment:
+def planned_of(x: tuple[int, ...], y: tuple[int, ...], suits: str, p: Any, own: Maker | None) -> Planned:
     """The settings that shapes of x and y and the parameters determine before anything is computed."""
     model = own or (suits if p.model == "auto" else p.model)
     ways = WAYS if p.optimizer == "SGD and GD" else (p.optimizer,)
     width = 0 if own else p.m
-    return comparison.plan(
+    return trajectories.plan(
         model, x, y, width=width, ways=ways, sampling=p.sampling, batch=p.B, steps=p.steps, rates=1 + p.rates
     )
 
@@ -137,7 +138,7 @@ def train(inputs: Inputs, p: Any, loop: Loop, own: Maker | None) -> Run[Experime
     planned = planned_of(inputs.samples.x.shape, inputs.samples.y.shape, inputs.suits, p, own)
     numbers = p.only("eta", "scale", "beta", "clip", "lowest", "highest", "seed", "momentum", "rates", "B")
     problem, rates, key = _begin(inputs.samples, numbers, planned, 0 if own else p.m)
-    run = loop(comparison.TRAIN, problem, max_iterations=planned.steps // planned.every)
+    run = loop(trajectories.TRAIN, problem, max_iterations=planned.steps // planned.every)
     found = _analyzed(problem, run.state, key)
     if not inputs.tested:
         found = {name: values for name, values in found.items() if "test_" not in name}
@@ -145,9 +146,7 @@ def train(inputs: Inputs, p: Any, loop: Loop, own: Maker | None) -> Run[Experime
 
 
 @jit
-def _begin(
-    samples: models.Data, p: Any, planned: comparison.Experiment, width: int
-) -> tuple[comparison.Comparison, Array, Array]:
+def _begin(samples: models.Data, p: Any, planned: Planned, width: int) -> tuple[trajectories.Comparison, Array, Array]:
     """All trainings, their learning rates, and a key for the analysis."""
     eta, scale, beta, clip, low, high = (
         jnp.asarray(getattr(p, name), samples.x.dtype) for name in ("eta", "scale", "beta", "clip", "lowest", "highest")
@@ -157,16 +156,16 @@ def _begin(
     model = initial(keys[0], planned.model, scale, data.x.shape[1:], samples.y.shape[1:], width)
     rates = jnp.concatenate([eta[None], low * (high / low) ** jnp.linspace(0, 1, p.rates)])
     settings = Settings(eta, p.B, beta if p.momentum else None, clip)
-    return comparison.prepare(keys[1], model, data, settings, rates, planned), rates, keys[2]
+    return trajectories.prepare(keys[1], model, data, settings, rates, planned), rates, keys[2]
 
 
 @jit
-def _analyzed(problem: comparison.Comparison, state: comparison.State, key: Array) -> dict[str, Array]:
+def _analyzed(problem: trajectories.Comparison, state: trajectories.State, key: Array) -> dict[str, Array]:
     """Arrays of the experiment but the learning rates, with a row for each of WAYS, NaN if it was not trained."""
     kept = outcome.frames(problem, state)
     records, held = outcome.records(problem, state), outcome.held(problem, state)
     spectra, balance = curvature.spectra(problem, kept, key), outcome.balance(problem, kept)
-    cells = curvature.cells(problem, comparison.weights(state.runs[0]))
+    cells = curvature.cells(problem, trajectories.weights(state.runs[0]))
     by_way = {name: records.trace[name] for name in ("loss", "tr", "lmax")}
     by_way |= {f"final_{_FINAL[name]}": values for name, values in records.final.items() if name in _FINAL}
     by_way |= {

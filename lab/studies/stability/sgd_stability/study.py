@@ -11,11 +11,12 @@ import xarray as xr
 
 from lab.datasets import Data, training
 from lab.numerics import Loop, Reason
-from lab.stability import comparison, curvature, models
-from lab.stability.comparison import GD, SGD, WAYS
+from lab.stability import models
 from lab.stability.initial import CONVOLUTIONAL, DIAGONAL, MODELS, PERCEPTRON, TWO_LAYER, Maker
 from lab.stability.moments import batch_sizes
 from lab.studies.contract import Choice, DataSource, Limit, Live, Paper, Preset, Real, Run, Study, Switch, Whole
+from lab.studies.stability import curvature
+from lab.studies.stability.trajectories import GD, SGD, WAYS, Planned
 from lab.studies.vocabulary import positive, size
 
 from .claims import CLAIMS, REPORTED
@@ -154,7 +155,7 @@ class SGDStability(Study):
         return Inputs(models.Data(x, y, x_test, y_test), tested, data.axes.get("model", PERCEPTRON))
 
     @classmethod
-    def planned(cls, data: Data, p: Any) -> comparison.Experiment:
+    def planned(cls, data: Data, p: Any) -> Planned:
         """What is trained, and when it is recorded."""
         x, y = (data.arrays[name].shape for name in ("x", "y"))
         return planned_of(x, y, data.axes.get("model", PERCEPTRON), p, cls.own)

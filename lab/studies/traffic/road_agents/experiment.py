@@ -16,8 +16,9 @@ from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.store import weights
 from lab.studies.contract import Outputs, Run, out
+from lab.studies.traffic import road_comparison
 from lab.traffic import behaviour as rules
-from lab.traffic import streams, survey, windows
+from lab.traffic import streams, windows
 
 STRIDE = 8  # frames between the windows that are fitted and tested
 _OF_TRAINING = """radius scale b1 learning_rate seed nearest neighbours edges observed predicted turn k units batch train_steps
@@ -112,14 +113,14 @@ class _Case(NamedTuple):
     positions: Array
     mask: Array
     dt: Array
-    how: survey.Rule
+    how: road_comparison.Rule
     found: Any = None
 
 
 @jit
 def _case(given: Inputs, radius: Any, scale: Any, every: int, **rule: Any) -> _Case:
     frames = given.positions[:, ::every], given.mask[:, ::every], given.dt * every
-    return _Case(*frames, survey.rule(radius, scale, **rule))
+    return _Case(*frames, road_comparison.rule(radius, scale, **rule))
 
 
 class _Unfinished(Exception):
@@ -130,7 +131,7 @@ def compute(inputs: Inputs, p: Any, loop: Loop, warm: Any = None) -> Run[Experim
     """Build the graphs road by road, forecast and label; train the streams if steps are requested."""
     rule = {"nearest": p.nearest, "neighbours": p.neighbours, "memory": p.edges, "window": p.observed}
     case = _case(inputs, p.radius, p.scale, p.every, **rule)
-    found, reason = survey.graphs(loop, case.positions, case.mask, case.how, p.k)
+    found, reason = road_comparison.graphs(loop, case.positions, case.mask, case.how, p.k)
     case, shape = case._replace(found=found), (p.observed, p.predicted, p.turn)
     learned, curve, trained = _learned(inputs, case, p, loop, shape) if p.train_steps else (None, {}, reason)
     numbers = p.only("threshold", "penalty", "road")
@@ -175,19 +176,19 @@ def _scenes(case: _Case, shape: tuple) -> streams.Scenes:
     """All training windows, frame by frame."""
     roads, frames = case.mask.shape[:2]
     first = windows.starts(frames, *shape[:2])
-    train = survey.split(roads, frames, first, shape[0] + shape[1]).train.ravel()
-    whole = survey.scenes(case.positions, case.mask, case.found.rows, first, *shape)
+    train = road_comparison.split(roads, frames, first, shape[0] + shape[1]).train.ravel()
+    whole = road_comparison.scenes(case.positions, case.mask, case.found.rows, first, *shape)
     return jax.tree.map(lambda each: each[np.flatnonzero(train)], whole)
 
 
-def tested(roads: int, frames: int, observed: int, predicted: int) -> tuple[np.ndarray, survey.Split]:
+def tested(roads: int, frames: int, observed: int, predicted: int) -> tuple[np.ndarray, road_comparison.Split]:
     """First frames of the windows, and which of them train and test; a single road has a window at every frame.
 
     Raises:
         ValueError: too few frames.
     """
     first = windows.starts(frames, observed, predicted, STRIDE if roads > 1 else 1)
-    return first, survey.split(roads, frames, first, observed + predicted)
+    return first, road_comparison.split(roads, frames, first, observed + predicted)
 
 
 @jit
@@ -197,15 +198,17 @@ def _described(
     roads, frames = case.mask.shape[:2]
     observed, predicted, _ = shape
     first, parts = tested(roads, frames, observed, predicted)
-    seen = survey.scenes(case.positions, case.mask, case.found.rows, first, *shape)
+    seen = road_comparison.scenes(case.positions, case.mask, case.found.rows, first, *shape)
     there = seen.windows.there
     train, test = (there & jnp.asarray(part.ravel())[:, None] for part in parts)
-    names = survey.MODELS if learned is not None else survey.MODELS[:2]
-    models = {name: survey.fitted(name, seen, train, p.penalty, learned) for name in names}
-    forecasts = {name: survey.forecast(each, seen.windows) for name, each in models.items()}
+    names = road_comparison.MODELS if learned is not None else road_comparison.MODELS[:2]
+    models = {name: road_comparison.fitted(name, seen, train, p.penalty, learned) for name in names}
+    forecasts = {name: road_comparison.forecast(each, seen.windows) for name, each in models.items()}
     unknown = jnp.asarray(jnp.nan)
-    missing = [survey.Errors(unknown, unknown, jnp.full(predicted, jnp.nan))] * (len(survey.MODELS) - len(names))
-    errors = [survey.errors(forecasts[name], seen.windows, test) for name in names]
+    missing = [road_comparison.Errors(unknown, unknown, jnp.full(predicted, jnp.nan))] * (
+        len(road_comparison.MODELS) - len(names)
+    )
+    errors = [road_comparison.errors(forecasts[name], seen.windows, test) for name in names]
     table = jax.tree.map(lambda *each: jnp.stack(list(map(jnp.asarray, each))), *errors, *missing)
     output = {"ade": table.ade, "fde": table.fde, "rmse": table.rmse, "tested": test.sum().astype(float)}
     for name in ("ade", "fde"):
@@ -228,8 +231,8 @@ def _labels(given: Inputs, case: _Case, p: Any, seen: Any, forecast: Any, rows: 
     """Labels by the rule, labels predicted by forecasts, driver types, and their agreement."""
     observed, predicted = seen.windows.past.shape[2], seen.windows.future.shape[2]
     there = seen.windows.there
-    true = survey.rates(case.found.theta, first, observed, predicted, case.dt)
-    foretold = survey.foretold_rates(case.how, forecast, seen.windows, case.dt)
+    true = road_comparison.rates(case.found.theta, first, observed, predicted, case.dt)
+    foretold = road_comparison.foretold_rates(case.how, forecast, seen.windows, case.dt)
     by_rule, by_positions = (rules.label(each, p.threshold) for each in (true, foretold))
     known = lambda each: jnp.where(there, each, jnp.nan)  # noqa: E731
     nothing = jnp.full(there.shape, jnp.nan)
@@ -238,18 +241,20 @@ def _labels(given: Inputs, case: _Case, p: Any, seen: Any, forecast: Any, rows: 
     truth = windows.outward(seen.windows.future, seen.windows.origin, seen.windows.heading)
     away = truth[:, :, -1] - seen.windows.origin
     speed = jnp.hypot(away[..., 0], away[..., 1]) / (predicted * case.dt)
-    output = {"correlation_speed": survey.correlation(true, speed, there)}
+    output = {"correlation_speed": road_comparison.correlation(true, speed, there)}
     if rows is not None:
         top = case.found.top
         top = top[:, first + observed - 1].reshape(-1, top.shape[-1])
-        spectral = rules.label(survey.spectral_rates(rows.astype(float), seen.past_rows, top, case.dt), p.threshold)
+        spectral = rules.label(
+            road_comparison.spectral_rates(rows.astype(float), seen.past_rows, top, case.dt), p.threshold
+        )
         labels[2], counts[2] = known(spectral), rules.confusion(by_rule, spectral, test)
     if given.profile is not None:
         driver = jnp.repeat(given.profile, len(first), axis=0)
         labels[3], counts[0] = known(driver), rules.confusion(driver, by_rule, there)
         output |= {
-            "correlation_driver": survey.correlation(true, driver.astype(float), there),
-            "speed_driver": survey.correlation(speed, driver.astype(float), there),
+            "correlation_driver": road_comparison.correlation(true, driver.astype(float), there),
+            "speed_driver": road_comparison.correlation(speed, driver.astype(float), there),
             "accuracy_driver": rules.weighted_accuracy(counts[0]),
             "macro_driver": rules.macro_recall(counts[0]),
         }
@@ -263,17 +268,17 @@ def _labels(given: Inputs, case: _Case, p: Any, seen: Any, forecast: Any, rows: 
     }
 
 
-def _road(case: _Case, road: Any, threshold: Any, model: survey.Forecaster, shape: tuple) -> dict[str, Any]:
+def _road(case: _Case, road: Any, threshold: Any, model: road_comparison.Forecaster, shape: tuple) -> dict[str, Any]:
     """One test road frame by frame, with forecasts at moments that have a complete past and future."""
     positions, mask = case.positions[road], case.mask[road]
-    mine: survey.Graphs = jax.tree.map(lambda each: each[road], case.found)
+    mine: road_comparison.Graphs = jax.tree.map(lambda each: each[road], case.found)
     frames, (observed, predicted, turn) = len(mask), shape
     seen = windows.cut(positions, mask, windows.starts(frames, observed, predicted), observed, predicted, turn)
-    forecast = survey.forecast(model, seen)
+    forecast = road_comparison.forecast(model, seen)
     moments = np.arange(observed - 1, frames - predicted)
     labels = rules.label((mine.theta[moments + predicted] - mine.theta[moments]) / (predicted * case.dt), threshold)
     ends, here = mask[moments] & mask[moments + predicted], mask[moments]
-    ends_at = jnp.where(seen.seen[..., None], survey.ellipses(forecast.covariance[:, :, -1]), jnp.nan)
+    ends_at = jnp.where(seen.seen[..., None], road_comparison.ellipses(forecast.covariance[:, :, -1]), jnp.nan)
     return {
         "position": jnp.where(mask[..., None], positions, jnp.nan),
         "weight": case.how.along(positions, mask),
@@ -281,7 +286,7 @@ def _road(case: _Case, road: Any, threshold: Any, model: survey.Forecaster, shap
         "eigvals": mine.values,
         "eigvecs": mine.rows,
         "behaviour": jnp.where(ends, labels, jnp.nan),
-        "cluster": jnp.where(here, survey.clustered(mine.rows[moments], here), jnp.nan),
+        "cluster": jnp.where(here, road_comparison.clustered(mine.rows[moments], here), jnp.nan),
         "path": jnp.where(seen.seen[..., None, None], forecast.mean, jnp.nan),
         "ellipse": ends_at,
     }

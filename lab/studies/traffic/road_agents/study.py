@@ -10,8 +10,8 @@ import xarray as xr
 from lab.datasets import Data
 from lab.datasets.roads import KIND
 from lab.studies.contract import Choice, DataSource, Limit, Paper, Preset, Real, Study, Switch, Whole, sweeping
+from lab.studies.traffic import road_comparison
 from lab.studies.vocabulary import TRAINING, positive, size
-from lab.traffic import survey
 from lab.traffic.behaviour import CLASSES
 
 from .claims import CLAIMS, LATER, PULLED, REPORTED, SECTION, STREAMS, WIDE
@@ -58,7 +58,7 @@ class RoadAgents(Study):
         doc="rate of the degree above which a label is over; below -λ it is under",
     )
     forecast = Choice(
-        list(survey.MODELS),
+        list(road_comparison.MODELS),
         default="ridge",
         label="forecast",
         doc="forecast that is drawn and that predicts labels; streams must be trained",
@@ -142,7 +142,7 @@ class RoadAgents(Study):
         super().check(data)
         roads, frames, n = self._size(data)
         tested(roads, frames, self.observed, self.predicted)
-        if self.forecast in survey.MODELS[2:] and not self.train_steps:
+        if self.forecast in road_comparison.MODELS[2:] and not self.train_steps:
             text = f"forecast = {self.forecast!r} is not allowed with train_steps = 0, which trains no stream"
             raise ValueError(f"{text}: set train_steps above 0, or choose 'ridge'")
         if frames * n * n > _ENTRIES or roads * frames * n * n > _WHOLE:
@@ -155,7 +155,7 @@ class RoadAgents(Study):
         dt, k, frames = float(inputs.dt) * p.every, range(1, p.k + 1), len(output["theta"])
         times = {"frame": dt * np.arange(frames), "moment": dt * np.arange(p.observed - 1, frames - p.predicted)}
         return times | {
-            "model": list(survey.MODELS),
+            "model": list(road_comparison.MODELS),
             "step": np.arange(1, p.predicted + 1),
             "axis": ["x", "y"],
             "kind": list(KINDS),

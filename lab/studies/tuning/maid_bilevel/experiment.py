@@ -14,7 +14,8 @@ from lab.numerics import Loop, first_failure
 from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.studies.contract import Outputs, Run, out
-from lab.tuning import denoising, maid, quadratic, regression, rivals, survey
+from lab.studies.tuning import descents
+from lab.tuning import denoising, maid, quadratic, regression, rivals
 from lab.tuning.descent import Descent, Ending, Rules
 from lab.tuning.problem import Bilevel, Constants
 
@@ -207,7 +208,7 @@ def compute(inputs: Inputs, p: Any, loop: Loop, warm: Any = None) -> Run[Experim
 
 def learn(
     problem: Bilevel, theta: Array, p: Any, loop: Loop, least: Array | None = None
-) -> tuple[Descent, survey.Looked, dict[str, Any], Any]:
+) -> tuple[Descent, descents.Looked, dict[str, Any], Any]:
     """Descend on any problem, examine some steps, and run the rivals.
 
     Args:
@@ -216,16 +217,16 @@ def learn(
     rules = Rules(eta=p.eta, lam=p.eta * p.lam, rho=p.rho, nu=p.nu, nu_up=p.nu_up, budget=p.budget)
     found = _descend(problem, theta, rules, p, loop)
     count, reasons = found.state.step, [found.reason]
-    looked = survey.look(problem, found.path, found.state.slopes, count)
-    output = _of_frames(looked, survey.filled(found.trace["omega"], p.steps), count)
+    looked = descents.look(problem, found.path, found.state.slopes, count)
+    output = _of_frames(looked, descents.filled(found.trace["omega"], p.steps), count)
     output |= {"trace_loss": found.trace["loss"], "certified": placed(np.float64(found.certified))}
     output |= {"ending": found.state.ending, "cost": _sum(found.state.lower_cost, found.state.linear_cost)}
     output |= {name: found.trace[name] for name in _TRACE}
     if theta.size > 1:
-        seen = survey.plane(problem, found.path, count)
+        seen = descents.plane(problem, found.path, count)
         output |= {"plane": seen.loss, "path": seen.path, "plane_u": seen.u, "plane_v": seen.v}
     if p.compare:
-        runs, reason = survey.fan(problem, theta, p.alpha0, rules, p.steps, loop)
+        runs, reason = descents.fan(problem, theta, p.alpha0, rules, p.steps, loop)
         output |= _compared(runs, output["loss_start"], output["loss"], least)
         reasons.append(reason)
     return found, looked, output, first_failure(*reasons)
@@ -238,7 +239,7 @@ def _descend(problem: Bilevel, theta: Array, rules: Rules, p: Any, loop: Loop) -
     return maid.minimise(problem, theta, p.eps0, adaptive=p.rule == "MAID", **settings)
 
 
-def _seen(case: Case, found: Descent, looked: survey.Looked, p: Any) -> dict[str, Any]:
+def _seen(case: Case, found: Descent, looked: descents.Looked, p: Any) -> dict[str, Any]:
     """Outputs of one kind of problem: images, or decays."""
     problem = case.problem
     if isinstance(problem, denoising.Denoising):
@@ -257,7 +258,7 @@ def _sum(one: Array, two: Array) -> Array:
 
 
 @jit
-def _of_frames(looked: survey.Looked, omega: Array, count: Array) -> dict[str, Array]:
+def _of_frames(looked: descents.Looked, omega: Array, count: Array) -> dict[str, Array]:
     bound = jnp.where(looked.step < count, omega[jnp.minimum(looked.step, len(omega) - 1)], jnp.nan)
     error = jnp.where(looked.step < count, looked.error, jnp.nan)
     return {
@@ -274,10 +275,10 @@ def _of_frames(looked: survey.Looked, omega: Array, count: Array) -> dict[str, A
 
 
 @jit
-def _of_pictures(problem: Any, test: Any, looked: survey.Looked, theta: Array) -> dict[str, Array]:
+def _of_pictures(problem: Any, test: Any, looked: descents.Looked, theta: Array) -> dict[str, Array]:
     whole = lambda x, clean: -10 * jnp.log10(jnp.mean((x - clean) ** 2))  # noqa: E731
     known = test.constants(test.noisy, theta)
-    unseen = survey.lower.solve(test, theta, test.noisy, 1e-6, known).x
+    unseen = descents.lower.solve(test, theta, test.noisy, 1e-6, known).x
     frames = jax.vmap(lambda x: whole(x, problem.clean))(looked.x)
     return {
         "psnr_noisy": whole(problem.noisy, problem.clean),
@@ -302,7 +303,7 @@ def _maps(theta: Array, side: int, each: bool) -> Array:
 
 @jit
 def _compared(runs: dict[str, Array], start: Array, mine: Array, least: Array | None) -> dict[str, Array]:
-    last, n = runs["last"], len(survey.STARTS)
+    last, n = runs["last"], len(descents.STARTS)
     lowest = jnp.minimum(last.min(), mine) if least is None else least
     fall = start - lowest
     ours, fixed = last[:n], last[n : 2 * n]

@@ -8,7 +8,7 @@ import xarray as xr
 
 from lab.studies import draw
 from lab.studies.contract import Picture, Pictures
-from lab.tuning.survey import STARTS
+from lab.studies.tuning.descents import STARTS
 from lab.words import number, percent
 
 from .experiment import DIGITS, IMAGES

@@ -9,8 +9,8 @@ import xarray as xr
 from lab.datasets import Data
 from lab.numerics import Reason
 from lab.studies.contract import Choice, DataSource, Live, Paper, Preset, Real, Study, Switch, Whole
+from lab.studies.tuning import descents
 from lab.studies.vocabulary import positive, size
-from lab.tuning import survey
 
 from .claims import CERTIFIED, CLAIMS, CLASSIFY, FILTERS, FIXED, PAPER, REPORTED
 from .experiment import DIGITS, ENDINGS, EXPERTS, IMAGES, PROBLEMS, RULES, TV, Inputs, compute, inputs_of
@@ -165,7 +165,7 @@ class MaidBilevel(Study):
     def coords(cls, data: Data, inputs: Any, p: Any, output: Mapping[str, Any]) -> Mapping[str, Any]:
         """Names of the axes and the runs."""
         axes = ["log weight", "log smoothing"] if p.problem == TV else ["first direction", "second direction"]
-        return {"which": axes} | ({"run": survey.names()} if "run_last" in output else {})
+        return {"which": axes} | ({"run": descents.names()} if "run_last" in output else {})
 
     @classmethod
     def advice(cls, result: xr.Dataset) -> str:

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 from lab.numerics import Loop, first_failure, random
 from lab.numerics.jit import jit
 from lab.studies.contract import Outputs, Run, out
-from lab.tuning import networks, ridge, self_tuning
+from lab.studies.tuning import tuned_networks
+from lab.tuning import ridge, self_tuning
 from lab.tuning.ranges import Range, values
 
 RIDGE, PERCEPTRON, CONVOLUTION = "ridge regression", "perceptron", "convolutional network"
@@ -125,7 +126,7 @@ def _task(inputs: Mapping[str, Any], p: Any, key: Array) -> tuple[Any, tuple[Ran
         return ridge.RidgeTask(_table(key, p.noise, p.groups, p.rows), BATCH), (Range(log=True),) * p.groups
     given = inputs["samples"], inputs["classes"], p.units, p.batch
     made: Any = (
-        networks.PerceptronTask(*given, p.decays) if p.problem == PERCEPTRON else networks.ConvolutionalTask(*given)
+        tuned_networks.PerceptronTask(*given, p.decays) if p.problem == PERCEPTRON else tuned_networks.ConvolutionalTask(*given)
     )
     return made, made.ranges
 

@@ -10,8 +10,8 @@ import xarray as xr
 from lab.datasets import Data
 from lab.numerics.host import placed
 from lab.studies.contract import Choice, DataSource, Live, Paper, Preset, Real, Study, Switch, Whole
+from lab.studies.tuning import tuned_networks
 from lab.studies.vocabulary import positive, size
-from lab.tuning import networks
 
 from . import experiment as of
 from .claims import CLAIMS, DIGITS, REPORTED, TWO
@@ -144,8 +144,8 @@ class SelfTuningNetworks(Study):
         x = (x[order] / (np.abs(x).max() or 1.0)).astype(np.float32)
         y = np.unique(classes[order], return_inverse=True)[1].astype(np.int32)
         ends = min(300, max(1, len(x) // 4)), min(800, max(2, 2 * len(x) // 3)), min(1800, len(x))
-        parts = [networks.Rows(placed(x[a:b]), placed(y[a:b])) for a, b in zip((0, *ends[:-1]), ends, strict=True)]
-        return {"samples": networks.Samples(*parts), "classes": int(y.max()) + 1}
+        parts = [tuned_networks.Rows(placed(x[a:b]), placed(y[a:b])) for a, b in zip((0, *ends[:-1]), ends, strict=True)]
+        return {"samples": tuned_networks.Samples(*parts), "classes": int(y.max()) + 1}
 
     def check(self, data: Data) -> None:
         """Require ordered starts and, for convolutions, square images."""

@@ -15,7 +15,8 @@ from lab.numerics.host import placed
 from lab.numerics.jit import jit
 from lab.numerics.remembered import anew
 from lab.studies.contract import Outputs, Run, out
-from lab.valuation import designs, distance, draws, fits, projection, selection, survey
+from lab.studies.valuation import pilots
+from lab.valuation import designs, distance, draws, fits, projection, selection
 
 MOST = 5000  # training points
 SOURCES = ("first", "second", "third")
@@ -27,7 +28,7 @@ _REMEMBERED = Remembered(bytes=64 << 20)
 class Inputs(eqx.Module):
     """Points of the sources, and the number of classes."""
 
-    sources: survey.Sources
+    sources: pilots.Sources
     digest: str = eqx.field(static=True)
     classes: int = eqx.field(static=True)
 
@@ -96,9 +97,9 @@ def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> Run[Experiment
     grid = placed(designs.simplex_grid(3, p.grid).astype(data.x.dtype))
     logs = p.measure == "log-loss"
 
-    def train(key: Array, mixtures: Array, sizes: Array) -> survey.Scores:
+    def train(key: Array, mixtures: Array, sizes: Array) -> pilots.Scores:
         settings = {"reps": p.reps, "most": MOST, "penalty": p.penalty, "steps": p.steps, "loop": loop}
-        return survey.measure(key, data, case.labels, mixtures, sizes, classes=classes, **settings)
+        return pilots.measure(key, data, case.labels, mixtures, sizes, classes=classes, **settings)
 
     labels = _key(keep, p, "noise", "noisy", "seed")
     costs_key = ("costs", *labels, *_key(keep, p, "metric", "label_weight", "distance"))
@@ -115,7 +116,7 @@ def compute(inputs: Any, p: Any, loop: Loop, warm: Any = None) -> Run[Experiment
     measured, epsilon = _scales(found, costs, p.epsilon, logs)
     distance.check_epsilon(costs, epsilon)
     distances = _distances(grid, case, costs, epsilon)
-    fitted = survey.fit_all(case.key, grid, distances.ot, measured, case.sizes[:2], p.ridge, logs)
+    fitted = pilots.fit_all(case.key, grid, distances.ot, measured, case.sizes[:2], p.ridge, logs)
     score, rate, starts = _ascent(case, fitted, measured, fits.MODELS.index(p.model), logs)
     chosen = keep(
         (*costs_key, *training_key, *_key(keep, p, "epsilon", "model", "measure", "ridge", "n")),
@@ -155,7 +156,7 @@ class _Case(NamedTuple):
 
 
 @jit
-def _case(data: survey.Sources, classes: int, noisy: Any, p: Any) -> _Case:
+def _case(data: pilots.Sources, classes: int, noisy: Any, p: Any) -> _Case:
     weights = jnp.asarray([p.first, p.second, p.third], data.x.dtype)
     draw, flip = jax.random.split(jax.random.key(p.seed))
     labels = draws.flipped(flip, data.labels, classes, p.noise, data.source == noisy, data.kept)
@@ -173,7 +174,7 @@ def _pilots(case: _Case, count: int) -> list[tuple[Array, Array]]:
 @jit
 def _scales(found: tuple, costs: distance.Costs, relative: Any, logs: bool) -> tuple[Array, Array]:
     """Measured scores at both pilot sizes, and epsilon in units of the cost."""
-    medians = [survey.scored(scores, "log-loss" if logs else "accuracy") for scores in found]
+    medians = [pilots.scored(scores, "log-loss" if logs else "accuracy") for scores in found]
     return jnp.stack(medians), relative * costs.matrix.mean()
 
 
@@ -193,7 +194,7 @@ def _distances(grid: Array, case: _Case, costs: distance.Costs, epsilon: Array) 
 
 
 @jit
-def _ascent(case: _Case, fitted: survey.Fitted, measured: Array, which: int, logs: bool) -> tuple:
+def _ascent(case: _Case, fitted: pilots.Fitted, measured: Array, which: int, logs: bool) -> tuple:
     """The score that selection ascends, the learning rate, and the starts."""
     n0, n1, n = case.sizes
     fit, sign = jax.tree.map(lambda each: each[which], fitted.whole), -1.0 if logs else 1.0
@@ -219,10 +220,10 @@ def _outputs(
     found: tuple,
     measured: Array,
     distances: _Grid,
-    fitted: survey.Fitted,
+    fitted: pilots.Fitted,
     score: selection.Score,
     chosen: selection.Selection,
-    last: survey.Scores,
+    last: pilots.Scores,
     checks: Array,
     model: str,
     logs: bool,
@@ -242,20 +243,19 @@ def _outputs(
     here = distances.here
     values = at_pilots(jnp.stack([case.mix, chosen.p]), jnp.stack([here.value[0], chosen.distance]))
     pilot, proj = at(case.sizes, values).T, at(case.sizes[2:], at_pilots(grid, distances.ot))[0]
-    scores = back(survey.scored(last, kind))
-    trained = scores[:6].reshape(2, 3)
+    scores = back(pilots.scored(last, kind))
     check = jnp.stack([scores[7:], proj[checks], at(case.sizes[2:], measured[:, checks])[0], back(measured[1, checks])])
     projected, unfitted, same = jnp.abs(check[1:] - check[:1]).mean(axis=1)
 
     def error(split: str, model: str) -> Array:
-        return fitted.mae[survey.SPLITS.index(split), survey.MODELS.index(model), 1]
+        return fitted.mae[pilots.SPLITS.index(split), pilots.MODELS.index(model), 1]
 
     return Experiment(
         predicted=pilot[0, 2],
-        measured=trained[0, 2],
+        measured=scores[2],
         ot_here=here.value[0],
         best_predicted=pilot[1, 2],
-        best_measured=trained[1, 2],
+        best_measured=scores[5],
         equal_measured=scores[6],
         correlation=jnp.corrcoef(distances.ot, measured[1])[0, 1],
         mae_ot=error("extrapolation", "linear-OT"),
@@ -273,7 +273,7 @@ def _outputs(
         accuracy=jnp.stack([each.accuracy.T for each in found]),
         score=measured,
         pred=fitted.pred,
-        fitted=survey.splits(case.key, grid)[1:3],
+        fitted=pilots.splits(case.key, grid)[1:3],
         mae=fitted.mae,
         coef=jnp.concatenate([fitted.whole.intercept[..., None], fitted.whole.slopes], axis=-1),
         proj=proj,
@@ -286,6 +286,6 @@ def _outputs(
         line=at(sizes, values).T,
         line_size=sizes,
         pilot=pilot,
-        trained=trained,
+        trained=scores[:6].reshape(2, 3),
         check=check,
     )

@@ -10,8 +10,9 @@ import xarray as xr
 from lab.datasets import Data
 from lab.datasets.sources import KIND
 from lab.studies.contract import Choice, DataSource, Paper, Preset, Real, Study, Whole, sweeping
+from lab.studies.valuation import pilots
 from lab.studies.vocabulary import positive, size
-from lab.valuation import fits, survey
+from lab.valuation import fits
 
 from .claims import CLAIMS, REPORTED
 from .experiment import MOST, SOURCES, Inputs, compute
@@ -65,7 +66,7 @@ class Projektor(Study):
     noise = Real(0.0, bounds=(0, 0.8), soft=(0, 0.8), label="label noise", doc="fraction of wrong labels in one source")
     noisy = Choice(list(SOURCES), label="noisy source", doc="the source with wrong labels")
     measure = Choice(["accuracy", "log-loss"], label="score", doc="the predicted score; log-loss is a power of N")
-    held = Choice(list(survey.SPLITS), label="test mixtures", doc="at least half of source 2, or a random part")
+    held = Choice(list(pilots.SPLITS), label="test mixtures", doc="at least half of source 2, or a random part")
     epsilon = _log(
         0.05, bounds=(0.01, 10), soft=(0.02, 1), label="entropy", symbol="ε", unit="mean cost", doc="of the distance"
     )
@@ -115,7 +116,7 @@ class Projektor(Study):
     def prepare(cls, data: Data) -> Inputs:
         """Points in random order, with the features that distances are measured in."""
         arrays = data.arrays
-        sources = survey.sources(arrays["x"], arrays["classes"], arrays["source"])
+        sources = pilots.sources(arrays["x"], arrays["classes"], arrays["source"])
         return Inputs(sources, data.sha256, int(arrays["classes"].max()) + 1)
 
     def check(self, data: Data) -> None:
@@ -147,8 +148,8 @@ class Projektor(Study):
         return {
             "source": list(data.axes.get("sources", ("source 1", "source 2", "source 3"))),
             "size": ["N₀", "N₁"],
-            "split": list(survey.SPLITS),
-            "form": list(survey.MODELS),
+            "split": list(pilots.SPLITS),
+            "form": list(pilots.MODELS),
             "fit": list(fits.MODELS),
             "term": [f"column {i}" for i in range(10)],
             "which": ["yours", "p*"],

@@ -13,8 +13,8 @@ from lab.numerics.jit import jit
 from lab.numerics.principal import fixed_sign
 from lab.paths import metrics, predictability
 from lab.paths.carry import carry
-from lab.paths.potential_flows import GRAIN, SHADES, steady
 from lab.paths.potential_learning import Model, Outputs, Ways, one
+from lab.studies.paths.flow_comparison import GRAIN, SHADES, steady
 
 WAYS = ("potentials", "mean directions", "random directions")
 PAIRS = 2000  # of the VP score

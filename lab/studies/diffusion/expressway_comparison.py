@@ -20,7 +20,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from lab.diffusion import grids, modes, samplers
-from lab.diffusion.comparison import scale
 from lab.diffusion.expressway import Driven, Expressed, drive, expressway, memory, targets
 from lab.diffusion.predictions import Exact
 from lab.diffusion.samplers import Euler, Langevin
@@ -29,6 +28,7 @@ from lab.numerics import random
 from lab.numerics.jit import jit
 from lab.ot import semidiscrete, singular
 from lab.paths.laws import Empirical
+from lab.studies.diffusion.sampler_comparison import scale
 
 WAYS = ("DPM-OT", "no map", "flow", "annealed", "full", "stored points", "fresh data")
 FILMED = ("DPM-OT", "flow", "annealed", "full")

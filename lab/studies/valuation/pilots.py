@@ -1,4 +1,4 @@
-r"""A survey of mixtures: what was measured at two pilot sizes, what the fits make of it, and how far they are off.
+r"""Train on mixtures at two pilot sizes, fit their scores, and measure the errors of the fits.
 
 Mixtures of a grid are trained at both sizes. Each model is fitted to all of them; to those with little of the second source,
 and judged on the others (extrapolation); to a random part, and judged on the rest (interpolation); and to ever more of them.

@@ -35,7 +35,7 @@ _FLOPS, _STEP = 2e9, 1e-5  # operations a second, and seconds that a step takes 
 
 
 @chosen
-class Experiment(NamedTuple):
+class Planned(NamedTuple):
     """What is trained and when it is looked at: all that the programs are compiled for."""
 
     model: str | Maker
@@ -85,7 +85,7 @@ def plan(
     batch: int = 1,
     steps: int = 4000,
     rates: int = 1,
-) -> Experiment:
+) -> Planned:
     """Choose how long the stretches between records are, so that one takes a quarter of a second at most.
 
     Args:
@@ -107,7 +107,7 @@ def plan(
     # of n samples the record takes n k jacobians of size p, and their products
     most = (_SEGMENT * _FLOPS / (2.0 * size * outputs**2 * rates * len(ways))) ** 0.5
     measured = int(np.clip(most, min(n, 20), n))
-    return Experiment(
+    return Planned(
         model,
         ways,
         sampling,
@@ -128,7 +128,7 @@ class Comparison(eqx.Module):
     """The problem of the loop ``TRAIN``. Its trainings have the axes (1, rate) in front."""
 
     sweeping: training.Sweeping  # one group for each way
-    experiment: Experiment = eqx.field(static=True)
+    experiment: Planned = eqx.field(static=True)
 
     @property
     def data(self) -> Data:
@@ -168,7 +168,7 @@ def prepare(
     data: Data,
     settings: training.Settings,
     rates: Float[Array, " rate"],
-    experiment: Experiment,
+    experiment: Planned,
 ) -> Comparison:
     """All runs, as the loop takes them.
 
@@ -222,7 +222,7 @@ def last(problem: Comparison, run: training.State) -> Mapping[str, Float[Array, 
 
 
 @chosen
-def noise_of(experiment: Experiment, way: Literal["SGD", "GD"] | str) -> float:
+def noise_of(experiment: Planned, way: Literal["SGD", "GD"] | str) -> float:
     """c of the batches that a way draws; of reshuffled ones, as if drawn anew at every step."""
     if way == GD:
         return 0.0

@@ -8,11 +8,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from lab.choices import chosen
 from lab.numerics.jit import jit
-
-from . import estimators, fisher, mdp
-from .environments import Tabular
-from .policies import Softmax
-from .rollouts import Task, rollouts, shown
+from lab.policy import estimators, fisher, mdp
+from lab.policy.environments import Tabular
+from lab.policy.policies import Softmax
+from lab.policy.rollouts import Task, rollouts, shown
 
 SIDE = 31
 """Places along a coordinate of a map of choices."""

@@ -11,12 +11,12 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from lab.stability import closed
-from lab.stability.comparison import Comparison, Experiment, State, last, noise_of, weights
 from lab.stability.gradients import Sizes, call, gram, sizes
 from lab.stability.initial import DIAGONAL, TWO_LAYER
 from lab.stability.lanczos import ritz, tridiagonal
 from lab.stability.moments import batch_sizes, in_modes, modes, share_of_noise
 from lab.stability.thresholds import Bounds, bounds, critical, growth
+from lab.studies.stability.trajectories import Comparison, Planned, State, last, noise_of, weights
 
 ALL = 64
 """n k up to which thresholds are found for all batch sizes."""
@@ -126,7 +126,7 @@ def held(problem: Comparison, state: State) -> Held:
 
 
 def _diagram(
-    experiment: Experiment,
+    experiment: Planned,
     k: Float[Array, "nk nk"],
     finite: ArrayLike,
     star: Float[Array, "drawn batch"],

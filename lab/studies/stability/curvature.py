@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from lab.numerics import Reason
-from lab.stability.comparison import Comparison, Experiment
 from lab.stability.gradients import Tree
 from lab.stability.hessian import hessian, pooled
 from lab.stability.spectrum import Quadrature, density, quadrature
+from lab.studies.stability.trajectories import Comparison, Planned
 
 CELLS = 256
 """Parameters up to which every entry of the Hessian is shown; means over blocks beyond."""
@@ -29,7 +29,7 @@ def loss(model: Tree, x: Array, y: Array) -> Float[Array, ""]:
     return (error**2).sum() / len(y) / 2
 
 
-def moments(experiment: Experiment) -> tuple[int, ...]:
+def moments(experiment: Planned) -> tuple[int, ...]:
     """Frames whose spectra are found: as many as a second or so allows, the first and the last among them."""
     product = 5e-5 + 10 * experiment.n * experiment.size / 2e9  # seconds
     count = int(np.clip(2.0 / (product * _PROBES * _STEPS * len(experiment.ways)), 2, 9))

@@ -1,4 +1,4 @@
-"""The distribution, the modes and the plane of a data set, for the survey of the expressway."""
+"""Prepare the distribution, modes and plane of a data set for the comparison of expressways."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from lab.diffusion import modes
-from lab.diffusion.expressway_survey import Law
 from lab.diffusion.predictions import Exact
 from lab.numerics.host import placed
 from lab.numerics.mixtures import Mixture
 from lab.numerics.principal import principal_axes, principal_plane
 from lab.paths import laws
+from lab.studies.diffusion.expressway_comparison import Law
 
 _MOST = 16  # dimensions; data of more are looked at on their principal axes, unless their law is known
 _FEW = 32  # components that are modes; more of them trace a curve
