@@ -15,9 +15,10 @@
 #
 # Erbach, Narnhofer, Dombos, Schiele, Lenssen and Schindler, *Solving Inverse Problems with FLAIR*, NeurIPS 2025.
 #
-# A flow model restores images that it was never trained to restore: an estimate is noised, pulled to what the model says, and
-# put back on the data. This notebook checks the equations by hand, builds the solver of them, switches its three parts off
-# one by one, and puts the exact posterior beside its answers, which a Gaussian prior and a mixture allow.
+# FLAIR restores images with a flow model that was not trained for the task: it adds noise to an estimate, moves it toward the
+# model's denoised image, and projects it onto the data. This notebook checks the equations numerically, runs the solver,
+# switches its three components off one by one, and compares its samples with the exact posterior of a Gaussian prior and of a
+# mixture.
 
 # %%
 import lab
@@ -42,10 +43,10 @@ hv.output(size=100)
 pictures = FLAIR.pictures
 
 # %% [markdown]
-# ## What a flow knows
+# ## Velocity from a denoiser
 #
-# In flow coordinates $x_t = (1-t)\,x_0 + t\,\varepsilon$ the velocity is $v = (x - D)/t$ with the denoiser $D$. For a Gaussian
-# $N(m, S)$ it is known twice: by the Wiener denoiser, and in closed form. The two ends of the way add up to the point.
+# With $x_t = (1-t)\,x_0 + t\,\varepsilon$ the velocity is $v = (x - D)/t$, where $D$ is the denoiser. For a Gaussian $N(m, S)$
+# the Wiener denoiser gives the same velocity as the closed form, and $(1-t)\,\hat x_0 + t\,\hat x_1 = x$.
 
 # %%
 rng = np.random.default_rng(0)
@@ -63,21 +64,21 @@ ends = (1 - t) * wiener.x0_from_flow(x, t) + t * wiener.x1_hat(x, t)
 print("velocity", abs(wiener.velocity(x, t) - closed).max(), "ends", abs(ends - x).max())
 
 # %% [markdown]
-# The step of the prior, $\mu - \lambda\,(v - (\varepsilon - \mu))$, goes the share $\lambda/t$ of the way to the denoised
-# image, and its mean over the noise is $\lambda\,t\,C_t^{-1}(\mu - m)$.
+# The step of the prior, $\mu - \lambda\,(v - (\varepsilon - \mu))$, moves $\mu$ by the fraction $\lambda/t$ toward the denoised
+# image. The mean of $v - (\varepsilon - \mu)$ over the noise is $t\,C_t^{-1}(\mu - m)$.
 
 # %%
 mu, eps = rng.normal(size=6), rng.normal(size=(100_000, 6))
 noised = (1 - t) * mu + t * eps
 g = np.asarray(wiener.velocity(noised, t)) - (eps - mu)
 step = mu - 0.3 * g
-print("share of the way", abs(step - (mu + 0.3 / t * (np.asarray(wiener.x0_from_flow(noised, t)) - mu))).max())
-pd.DataFrame({"mean of draws": g.mean(0), "error": g.std(0) / len(g) ** 0.5, "exact": t * np.linalg.solve(C, mu - m)})
+print("step identity", abs(step - (mu + 0.3 / t * (np.asarray(wiener.x0_from_flow(noised, t)) - mu))).max())
+pd.DataFrame({"mean": g.mean(0), "standard error": g.std(0) / len(g) ** 0.5, "exact": t * np.linalg.solve(C, mu - m)})
 
 # %% [markdown]
 # ## The solver
 #
-# In three lines: a problem, a denoiser, a method. The weight is calibrated by how well the model predicts at each time.
+# A problem, a denoiser and a method. The weight at each time is calibrated by the model's velocity error.
 
 # %%
 mask = inverse.Mask(jnp.asarray([[[True, False, True, True, False, False]]]))
@@ -91,21 +92,22 @@ gain = S @ H.T @ np.linalg.pinv(H @ S @ H.T + 0.05**2 * H @ H.T)
 answers = np.asarray(found.x).reshape(200, 6)
 pd.DataFrame(
     {
-        "seen": seen,
-        "mean answer": answers.mean(0),
+        "observed": seen,
+        "sample mean": answers.mean(0),
         "posterior mean": m + gain @ (y - H @ m),
-        "spread": answers.std(0),
-        "of the posterior": np.sqrt(np.maximum(np.diag(S - gain @ H @ S), 0)),
+        "standard deviation": answers.std(0),
+        "posterior deviation": np.sqrt(np.maximum(np.diag(S - gain @ H @ S), 0)),
     }
 )
 
 # %% [markdown]
-# The mean of many answers is near the posterior mean; what was seen is held fast, and the answers spread less than they should.
+# The sample mean is close to the posterior mean. Observed values are kept exactly, and the samples' standard deviation is below
+# that of the posterior.
 #
 # ## Digits
 #
-# MNIST at half size, half of the pixels, noise of 0.1; the Wiener denoiser of 1000 images is the prior, whose posterior is
-# known. Below, where answers differ: in the hidden pixels alone.
+# MNIST at half size, half of the pixels observed with noise 0.1. The prior is the Wiener denoiser of 1000 images, whose
+# posterior is known. Samples differ only at masked pixels.
 
 # %%
 study = FLAIR()
@@ -121,34 +123,37 @@ result
 # %% [markdown]
 # ## Calibration
 #
-# The weight follows from the error of the velocity, $\lambda = c\,\max(b(t) - b(0), 0)$ with $b \propto 1/e$. Dashed: what was
-# published of Stable Diffusion 3.
+# The weight depends on the velocity error e: $\lambda = c\,\max(b(t) - b(0), 0)$ with $b \propto 1/e$. Dashed: published values
+# of Stable Diffusion 3.
 
 # %%
 pictures.calibration(result)
 
-# %%
-pictures.relaxation(result)
-
 # %% [markdown]
-# A constant weight crosses the line $2t$ near the data, and what it does there grows in every step.
+# A constant weight exceeds $2t$ near the data, where errors grow in each step.
 
 # %%
-stability = study.picture_result(pictures.stability)
-pictures.stability(stability)
+final_times = (0.02, 0.05, 0.1, 0.18, 0.3)
+pd.DataFrame(
+    {
+        name: [float(study.but(c=0.5, t_min=t, crw=crw).run().psnr_one) for t in final_times]
+        for name, crw in (("calibrated", True), ("constant", False))
+    },
+    index=pd.Index(final_times, name="final time"),
+)
 
 # %% [markdown]
-# ## On the way
+# ## One sample, step by step
 #
-# The estimate, what the model is shown, what it makes of it, and the noise end, of which the next noise is made.
+# Rows: the estimate, its noised version, the denoised image, and the noise endpoint, from which DTA makes the next noise.
 
 # %%
 pictures.filmstrip(result)
 
 # %% [markdown]
-# ## Does the trajectory adjustment pay?
+# ## Does trajectory adjustment raise PSNR?
 #
-# Under a Gaussian prior it changes next to nothing. Under the optimal denoiser of the training images it gains some 2 dB.
+# Hardly under a Gaussian prior; by about 2 dB under the optimal denoiser of the training images.
 
 # %%
 memory = study.but(prior="optimal").run()
@@ -165,14 +170,14 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
-# In the plane, with the exact velocity of a mixture, two modes agree with the data. Both are found with and without it; the law
-# of the answers is nearer to the posterior without.
+# In the plane, with the exact velocity of a mixture, two modes agree with the data. Samples reach both with and without DTA;
+# without it their distribution is closer to the posterior.
 
 # %%
 pictures.plane.strip(result, 3).cols(1)
 
 # %%
-pictures.modes(result)
+result.plane_share.to_pandas()
 
 # %%
 table = inverse.calibrate(
@@ -185,27 +190,28 @@ for c in (0.1, 0.25, 0.5):
 pd.DataFrame(rows).T.rename_axis("c")
 
 # %% [markdown]
-# ## Fidelity or diversity
+# ## PSNR and standard deviation
 #
-# As c grows answers spread as they should, and each of them alone is further from the image; their mean is not.
+# As c increases, the standard deviation of samples approaches that of the posterior. The PSNR of a single sample decreases; the
+# PSNR of their mean does not.
 
 # %%
 tradeoff = study.picture_result(pictures.tradeoff)
 pictures.tradeoff(tradeoff)
 
 # %% [markdown]
-# ## The paper's figure: which part matters
+# ## Ablation
 #
-# The paper finds, by perceptual measures on faces, that DTA matters most, then HDC, then CRW. Here, by PSNR and under a
-# Gaussian prior, the data step and the weight matter, and DTA does not.
+# In the paper, by perceptual measures on faces, DTA matters most, then HDC, then CRW. Here, by PSNR and under a Gaussian prior,
+# HDC and CRW matter and DTA does not.
 
 # %%
 parts = study.picture_result(pictures.parts)
 pictures.parts(parts)
 
 # %% [markdown]
-# Exported figures are vector graphics at the width of a journal's column, and carry their recipe: `lab reproduce FILE`
-# computes them again.
+# Exported figures are vector graphics as wide as a journal column. They contain the parameters: `lab reproduce FILE`
+# recomputes them.
 
 # %%
 folder = Path(tempfile.mkdtemp())
@@ -215,5 +221,5 @@ sorted(path.name for path in folder.iterdir())
 # %% [markdown]
 # ## Where to go from here
 #
-# `study.panel()` opens the live page in a cell: move $c$ and the last time, hide a box, take another prior, bring your own
-# images. `lab verify flair` measures what the paper and mathematics claim, one by one.
+# `study.panel()` opens the interactive page in a cell: change $c$, the final time, the mask or the prior, or use your own
+# images. `lab verify flair` measures each claim of the paper.

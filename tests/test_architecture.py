@@ -78,7 +78,6 @@ UPWARD: set[tuple[str, str]] = set()
 NAMED = {("cli", "sparse-ot")}  # the example of ``lab --help``
 INSIDE: set[str] = set()
 UNTYPED = {
-    "flair",
     "immiscible-diffusion",
     "red-diff",
     "stochastic-interpolants",
